@@ -1,0 +1,9 @@
+"""The one exception that a user of this project is meant to read."""
+
+
+class EdgeSamError(Exception):
+    """Something outside the code is wrong: a file, a key, a setting, a disk.
+
+    The message is one line: what was found, where, and what would be right. Commands print it without a traceback and
+    exit with status 1; everything else that is raised is a bug.
+    """

@@ -26,6 +26,12 @@ def _number(value: Any) -> Any:  # noqa: ANN401 - whatever YAML held
     return value
 
 
+def _list(value: Any) -> Any:  # noqa: ANN401
+    """One word may stand for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+PromptTypes = Annotated[tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1)]
 Number = Annotated[float, BeforeValidator(_number)]
 NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -38,7 +44,7 @@ _REFUSED = {
     "DISTILL.CHANNEL_WISE": "the paper found it worse than PIXEL_WISE (81.8 / 64.9 against 82.0 / 64.6)",
     "DISTILL.CORRELATION": "the paper found structured distillation worse than PIXEL_WISE",
     "DISTILL.DECODER_FEAT": "the paper found it worse than the mask loss (71.6 / 55.0 against 83.1 / 67.4)",
-    "DISTILL.DECODER_QUERY": "only mask losses (DECODER_BCE, DECODER_DICE, DECODER_FOCAL) and DECODER_IOU are implemented",
+    "DISTILL.DECODER_QUERY": "the decoder learns from masks (DECODER_BCE, _DICE, _FOCAL) and scores (DECODER_IOU) alone",
     "DISTILL.DECODER_ATTN": "the paper found it no better than the mask loss alone",
     "DISTILL.POINT_REND_SAMPLING": "losses are taken over every unpadded pixel of the low-resolution masks",
     "DISTILL.PROMPT_BOX_TO_POINT": "set PROMPT_TYPE instead: box, point or both",
@@ -104,7 +110,10 @@ class DistillSettings(_Section):
     DECODER_IOU: NonNegative = 0.0
     MAX_ALLOWED_PROMPTS: Count = 16
     """Annotations drawn from an image in a step."""
-    PROMPT_TYPE: tuple[Literal["box", "point"], ...] = ("box", "point")
+    PROMPT_TYPE: Annotated[tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1)] = (
+        "box",
+        "point",
+    )
     """A step's first prompts: one of these, drawn with equal chance."""
     DECODE_ITERS: Count = 2
     POINTS_PER_REFINE_ITER: Count = 1
@@ -194,9 +203,11 @@ class RunConfig(_Section):
         distill = self.DISTILL
         decoder = distill.DECODER_BCE + distill.DECODER_DICE + distill.DECODER_FOCAL + distill.DECODER_IOU
         if distill.ENCODER_ONLY and decoder > 0:
-            raise ValueError("DISTILL.ENCODER_ONLY is true but a DISTILL.DECODER_* loss has a weight: set one of them off")
+            raise ValueError(
+                "DISTILL.ENCODER_ONLY is true but a DISTILL.DECODER_* loss has a weight: which phase is it?"
+            )
         if not distill.ENCODER_ONLY and decoder == 0:
-            raise ValueError("DISTILL.ENCODER_ONLY is false but no DISTILL.DECODER_* loss has a weight: nothing to learn")
+            raise ValueError("DISTILL.ENCODER_ONLY is false but every DISTILL.DECODER_* weight is 0: nothing to learn")
         if distill.ENCODER_ONLY and distill.PIXEL_WISE == 0:
             raise ValueError("DISTILL.ENCODER_ONLY is true but DISTILL.PIXEL_WISE is 0: nothing to learn")
         return self

@@ -7,3 +7,6 @@ class EdgeSamError(Exception):
     The message is one line: what was found, where, and what would be right. Commands print it without a traceback and
     exit with status 1; everything else that is raised is a bug.
     """
+
+    reported_elsewhere: bool | None = None
+    """Whether another process of the group prints this error; None when it was raised outside of a group."""

@@ -1,0 +1,1 @@
+"""The simulated user, shared by training and evaluation: prompts, first points, clicks where masks differ."""

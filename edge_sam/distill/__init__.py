@@ -1,0 +1,1 @@
+"""The two distillations: losses, tasks (one module a phase), trainer, schedule, checkpoint."""

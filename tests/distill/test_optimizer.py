@@ -1,0 +1,40 @@
+import torch
+from torch import nn
+
+from edge_sam.distill.optimizer import build_optimizer, parameter_groups
+from edge_sam.modeling.registry import build_image_encoder
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.token = nn.Embedding(1, 4)
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+
+
+def count(group):
+    return [len(group["params"]), sum(parameter.numel() for parameter in group["params"])]
+
+
+def test_groups_of_repvit_match_golden(golden):
+    groups = parameter_groups(build_image_encoder("rep_vit_m1"), 0.01)
+    assert [count(group) for group in groups] == golden("training")["param_groups_count"].tolist()
+
+
+def test_norms_biases_and_tokens_do_not_decay():
+    module = Small()
+    decayed, spared = parameter_groups(module, 0.01)
+    assert decayed["weight_decay"] == 0.01 and spared["weight_decay"] == 0
+    assert [id(parameter) for parameter in decayed["params"]] == [id(module.conv.weight)]
+    expected = [module.conv.bias, module.norm.weight, module.norm.bias, module.token.weight]
+    assert [id(parameter) for parameter in spared["params"]] == [id(parameter) for parameter in expected]
+
+
+def test_frozen_parameters_are_left_out():
+    module = Small()
+    optimizer = build_optimizer(module, 0.01, betas=(0.9, 0.999), eps=1e-8)
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert not held & {id(parameter) for parameter in module.frozen.parameters()}
+    assert isinstance(optimizer, torch.optim.AdamW)

@@ -27,7 +27,9 @@ def valid_area(sizes: Tensor, grid: tuple[int, int], image_size: int) -> Tensor:
     return valid_rows[:, :, None] & valid_columns[:, None, :]
 
 
-def embedding_mse(student: Tensor, teacher: Tensor, valid: Tensor, mean_reciprocal_area: Tensor | None = None) -> Tensor:
+def embedding_mse(
+    student: Tensor, teacher: Tensor, valid: Tensor, mean_reciprocal_area: Tensor | None = None
+) -> Tensor:
     """Squared distance of two embeddings over the unpadded area (paper, section 3.2).
 
     Mean over channels, sum over valid positions, mean over images, times the mean over images of 1 / (valid positions):

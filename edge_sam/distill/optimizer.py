@@ -8,8 +8,8 @@ from torch.optim import AdamW
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Split the trainable parameters by whether they decay.
 
-    Norms, biases (everything with one dimension) and learned tokens (``nn.Embedding``) do not; frozen parameters are left
-    out.
+    Norms, biases (everything with one dimension) and learned tokens (``nn.Embedding``) do not; frozen parameters are
+    left out.
 
     Returns:
         Two groups for an optimizer, in the module's order: with ``weight_decay``, and without.

@@ -18,8 +18,8 @@ class LearningRate:
         minimum: rate that the cosine ends in.
         steps: optimizer steps of the whole run.
         warmup_steps: optimizer steps of the warm-up; 0 for none.
-        curve: ``published``: the cosine is that of the whole run and does not know of the warm-up, so that the rate jumps
-            down where the warm-up ends; and each step takes the rate of the step before it, the first one its own.
+        curve: ``published``: the cosine is that of the whole run and does not know of the warm-up, so that the rate
+            jumps down where the warm-up ends; and each step takes the rate of the step before it, the first its own.
             ``continuous``: the cosine starts where the warm-up ends.
     """
 

@@ -1,0 +1,312 @@
+"""Images with the prompts that their annotations give, ready to be batched.
+
+Coordinates of samples and batches are (x, y) in input pixels, those of the resized image before padding.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, parse_annotations
+from edge_sam.data.sources import open_source
+from edge_sam.data.transforms import decode_image, resize_image, scale_boxes, scale_points
+from edge_sam.errors import EdgeSamError
+
+_MAX_REPLACEMENTS = 100
+"""So many broken images in a row mean that the data set is broken, not an image."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that was left out of a sample, and why.
+
+    Attributes:
+        image_id: the image concerned.
+        reason: what is wrong with it.
+        kind: ``image``: it is broken, and another took its place. ``filtered``: it is sound, but no annotation passes
+            the area filter, and another took its place. ``annotation``: one annotation is broken, the image stayed.
+    """
+
+    image_id: str
+    reason: str
+    kind: Literal["image", "filtered", "annotation"] = "image"
+
+
+@dataclass
+class Sample:
+    """One image and ``n`` prompts.
+
+    Attributes:
+        image_id: file name without its ending.
+        index: position of the image among the data set's ids.
+        requested: position that was asked for; differs from ``index`` when a broken image was replaced.
+        image: uint8 ``(3, h, w)``, RGB, not padded.
+        size: (h, w).
+        original_size: (height, width) of the file.
+        boxes: float32 ``(n, 4)``.
+        points: float32 ``(n, 1, 2)``.
+        noise: float32 ``(n, clicks)`` in [0, 1): the random numbers that this sample's clicks are drawn with.
+        refusals: what was left out on the way to this sample.
+        annotations: the ``n`` annotations, when the data set keeps them.
+        teacher_embedding: float16 ``(256, s/16, s/16)``, when there is one.
+    """
+
+    image_id: str
+    index: int
+    requested: int
+    image: Tensor
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    boxes: Tensor
+    points: Tensor
+    noise: Tensor
+    refusals: tuple[Refusal, ...] = ()
+    annotations: list[Annotation] = field(default_factory=list)
+    teacher_embedding: Tensor | None = None
+
+
+@dataclass
+class Batch:
+    """``B`` samples; the prompts of all images stand one after the other.
+
+    Attributes:
+        image_ids: of the ``B`` images.
+        indices: int64 ``(B,)``.
+        requested: int64 ``(B,)``; see :class:`Sample`.
+        images: uint8 ``(B, 3, s, s)``, zero outside of ``sizes``.
+        sizes: int64 ``(B, 2)``, height and width before padding.
+        original_sizes: int64 ``(B, 2)``.
+        boxes: float32 ``(N, 4)``.
+        points: float32 ``(N, 1, 2)``.
+        noise: float32 ``(N, clicks)``.
+        image_index: int64 ``(N,)``, which image of the batch each prompt belongs to; ascending.
+        refusals: those of all samples.
+        annotations: a list for each image, when the data set keeps them.
+        teacher_embedding: float16 ``(B, 256, s/16, s/16)``, when the samples have one.
+    """
+
+    image_ids: list[str]
+    indices: Tensor
+    requested: Tensor
+    images: Tensor
+    sizes: Tensor
+    original_sizes: Tensor
+    boxes: Tensor
+    points: Tensor
+    noise: Tensor
+    image_index: Tensor
+    refusals: list[Refusal]
+    annotations: list[list[Annotation]]
+    teacher_embedding: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.image_ids)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return a batch whose tensors are on ``device``."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """Return a batch whose tensors are in page-locked memory; the ``DataLoader`` calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Self:
+        changes: dict[str, Any] = {k: function(v) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **changes)
+
+
+class Sa1bDataset(Dataset[Sample]):
+    """Images of a split of SA-1B, in the order of their sorted names.
+
+    A sample depends on ``(seed, epoch, image id)`` alone: it is the same in every worker, process and order.
+
+    Args:
+        root: a folder that :func:`edge_sam.data.sources.open_source` knows.
+        split: ``train`` or ``val``.
+        image_size: longest side of the resized image, and side of the padded square.
+        num_samples: use only the first so many images by name; -1 for all.
+        ids: use only these images.
+        with_annotations: False: images need no annotation file, and samples have no prompts.
+        max_annotations: draw at most so many annotations of an image, without replacement, in the file's order.
+        clicks: random numbers that each prompt brings along.
+        filter_by_area: (low, high): use only annotations whose area, in pixels of the file, lies in there.
+        box_jitter: move each box side by up to this share of the box's width or height, within the image.
+        keep_annotations: hand on the annotations themselves, for their masks.
+        seed: of all drawing.
+
+    Attributes:
+        ids: the images' names without their endings, sorted.
+        unannotated: images of the split that were left out because they have no annotation file.
+
+    Raises:
+        EdgeSamError: no such folder, no image, no annotation file that matches one, unknown ``ids``.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        image_size: int,
+        num_samples: int = -1,
+        ids: Sequence[str] | None = None,
+        *,
+        with_annotations: bool = True,
+        max_annotations: int | None = None,
+        clicks: int = 0,
+        filter_by_area: tuple[float, float] | None = None,
+        box_jitter: float = 0.0,
+        keep_annotations: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self._source = open_source(root, split, with_annotations)
+        self.unannotated = self._source.unannotated
+        self.ids = _choose(self._source.ids, ids, num_samples, f"{split} split of {root}")
+        self.image_size = image_size
+        self.with_annotations = with_annotations
+        self.max_annotations = max_annotations
+        self.clicks = clicks
+        self.filter_by_area = filter_by_area
+        self.box_jitter = box_jitter
+        self.keep_annotations = keep_annotations
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.ids)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        """Return the sample of ``index`` (in epoch 0) or of ``(epoch, index)``.
+
+        A broken image is replaced by the next one; ``Sample.refusals`` tells.
+
+        Raises:
+            EdgeSamError: a hundred images in a row, or all, are broken.
+        """
+        epoch, requested = key if isinstance(key, tuple) else (0, key)
+        if not 0 <= requested < len(self):
+            raise IndexError(requested)
+        refusals: list[Refusal] = []
+        for step in range(min(len(self), _MAX_REPLACEMENTS)):
+            index = (requested + step) % len(self)
+            try:
+                sample = self._read(epoch, index)
+            except BrokenSample as error:
+                kind: Literal["filtered", "image"] = "filtered" if isinstance(error, _NothingLeft) else "image"
+                refusals.append(Refusal(self.ids[index], str(error), kind))
+            else:
+                return replace(sample, requested=requested, refusals=(*refusals, *sample.refusals))
+        first = refusals[0]
+        raise EdgeSamError(f"{len(refusals)} images in a row are unusable, the first {first.image_id}: {first.reason}")
+
+    def _read(self, epoch: int, index: int) -> Sample:
+        image_id = self.ids[index]
+        annotations, refusals = self._usable_annotations(image_id)
+        picture = decode_image(self._source.read_image_bytes(image_id))
+        width, height = picture.size
+        if annotations and annotations[0].size != (height, width):
+            raise BrokenSample(
+                f"image is {width} x {height} pixels, its annotation file speaks of "
+                f"{annotations[0].size[1]} x {annotations[0].size[0]}"
+            )
+        image = resize_image(picture, self.image_size)
+        size = (image.shape[1], image.shape[2])
+        rng = np.random.default_rng([self.seed, epoch, zlib.crc32(image_id.encode())])
+        if self.max_annotations is not None and len(annotations) > self.max_annotations:
+            drawn = rng.choice(len(annotations), self.max_annotations, replace=False)
+            annotations = [annotations[position] for position in np.sort(drawn)]
+        boxes = np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4)
+        points = np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2)
+        if self.box_jitter > 0:
+            boxes = _jitter(boxes, self.box_jitter, (height, width), rng)
+        return Sample(
+            image_id=image_id,
+            index=index,
+            requested=index,
+            image=image,
+            size=size,
+            original_size=(height, width),
+            boxes=torch.from_numpy(scale_boxes(boxes, (height, width), size)).float(),
+            points=torch.from_numpy(scale_points(points, (height, width), size)).float(),
+            noise=torch.from_numpy(rng.random((len(annotations), self.clicks), np.float32)),
+            refusals=refusals,
+            annotations=annotations if self.keep_annotations else [],
+        )
+
+    def _usable_annotations(self, image_id: str) -> tuple[list[Annotation], tuple[Refusal, ...]]:
+        if not self.with_annotations:
+            return [], ()
+        parsed: ImageAnnotations = parse_annotations(self._source.read_annotation_bytes(image_id))
+        refusals = tuple(Refusal(image_id, reason, "annotation") for reason in parsed.refused)
+        annotations = parsed.annotations
+        if self.filter_by_area is not None:
+            low, high = self.filter_by_area
+            annotations = [annotation for annotation in annotations if low <= annotation.area <= high]
+            if not annotations:
+                raise _NothingLeft(f"no annotation has an area from {low} to {high} pixels")
+        return annotations, refusals
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Join samples into a batch; images are padded with zeros to the square of the longest side."""
+    side = max(max(sample.size) for sample in samples)
+    images = torch.zeros(len(samples), 3, side, side, dtype=torch.uint8)
+    for padded, sample in zip(images, samples, strict=True):
+        padded[:, : sample.size[0], : sample.size[1]] = sample.image
+    counts = torch.tensor([len(sample.boxes) for sample in samples])
+    embeddings = [sample.teacher_embedding for sample in samples if sample.teacher_embedding is not None]
+    if len(embeddings) not in (0, len(samples)):
+        raise ValueError("some samples have a teacher embedding and some have none")
+    return Batch(
+        image_ids=[sample.image_id for sample in samples],
+        indices=torch.tensor([sample.index for sample in samples]),
+        requested=torch.tensor([sample.requested for sample in samples]),
+        images=images,
+        sizes=torch.tensor([sample.size for sample in samples]),
+        original_sizes=torch.tensor([sample.original_size for sample in samples]),
+        boxes=torch.cat([sample.boxes for sample in samples]),
+        points=torch.cat([sample.points for sample in samples]),
+        noise=torch.cat([sample.noise for sample in samples]),
+        image_index=torch.repeat_interleave(torch.arange(len(samples)), counts),
+        refusals=[refusal for sample in samples for refusal in sample.refusals],
+        annotations=[sample.annotations for sample in samples],
+        teacher_embedding=torch.stack(embeddings) if embeddings else None,
+    )
+
+
+class _NothingLeft(BrokenSample):
+    """The area filter left no annotation of a sound image."""
+
+
+def _choose(available: tuple[str, ...], ids: Sequence[str] | None, num_samples: int, where: str) -> tuple[str, ...]:
+    chosen = available
+    if ids is not None:
+        unknown = sorted(set(ids) - set(available))
+        if unknown or not ids:
+            raise EdgeSamError(
+                f"{where}: {len(unknown)} of the {len(ids)} images asked for are not there (e.g. "
+                f"{', '.join(unknown[:3])})"
+            )
+        chosen = tuple(sorted(set(ids)))
+    if num_samples == 0 or num_samples < -1:
+        raise EdgeSamError(f"number of samples is {num_samples}; it should be positive, or -1 for all")
+    return chosen if num_samples == -1 else chosen[:num_samples]
+
+
+def _jitter(
+    boxes: NDArray[np.float64], share: float, size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Move the sides of boxes ``(n, 4)``; a box that was turned inside out is turned back."""
+    height, width = size
+    extent = (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]]
+    moved = boxes + rng.uniform(-share, share, boxes.shape) * extent
+    moved = np.clip(moved, 0, [width, height, width, height])
+    return np.hstack([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])])

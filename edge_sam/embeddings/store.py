@@ -38,6 +38,9 @@ MISSING, VALID, REFUSED = 0, 1, 2
 # A checksum and no compression: it would save a tenth of the disk and double the time of a read.
 COMPRESSORS = (Crc32cCodec(),)
 
+# c.7.0.0.0 and not c/7/0/0/0: one folder instead of four for every shard.
+_FLAT = {"name": "default", "separator": "."}
+
 _SHARDS_WANTED = 64
 _IMAGES_PER_SHARD = 64
 
@@ -313,6 +316,7 @@ def _create_row_arrays(group: zarr.Group, spec: StoreSpec, images: int, images_p
         shards=(images_per_shard, *spec.embedding_shape),
         fill_value=float("nan") if spec.dtype == "float16" else -128,
         compressors=COMPRESSORS,
+        chunk_key_encoding=_FLAT,
         dimension_names=("image", "channel", "y", "x"),
     )
     if spec.dtype == "int8":
@@ -323,6 +327,7 @@ def _create_row_arrays(group: zarr.Group, spec: StoreSpec, images: int, images_p
             chunks=(images_per_shard, CHANNELS),
             fill_value=float("nan"),
             compressors=COMPRESSORS,
+            chunk_key_encoding=_FLAT,
             dimension_names=("image", "channel"),
         )
     group.create_array(
@@ -332,6 +337,7 @@ def _create_row_arrays(group: zarr.Group, spec: StoreSpec, images: int, images_p
         chunks=(images_per_shard,),
         fill_value=MISSING,
         compressors=COMPRESSORS,
+        chunk_key_encoding=_FLAT,
         dimension_names=("image",),
     )
 

@@ -132,7 +132,7 @@ def test_a_creation_that_was_killed_leaves_nothing_in_the_way(tmp_path):
 def test_damage_is_noticed_and_can_be_mended(tmp_path, dtype, damage):
     store = EmbeddingStore.create(tmp_path / "s", dataclasses.replace(SPEC, dtype=dtype), IDS, 4)
     fill(store)
-    file = store.path / "embedding" / "c" / "1" / "0" / "0" / "0"
+    file = store.path / "embedding" / "c.1.0.0.0"
     content = bytearray(file.read_bytes())
     if damage == "delete":
         file.unlink()
@@ -145,9 +145,9 @@ def test_damage_is_noticed_and_can_be_mended(tmp_path, dtype, damage):
         file.write_bytes(content)
     damaged = EmbeddingStore.open(store.path, writable=True)
     damaged.read([0, 9])
-    with pytest.raises(EdgeSamError, match=r"sa_004 is (lost|damaged): delete .*/status/c/1 and run"):
+    with pytest.raises(EdgeSamError, match=r"sa_004 is (lost|damaged): delete .*/status/c.1 and run"):
         damaged.read([4])
-    (store.path / "status" / "c" / "1").unlink()
+    (store.path / "status" / "c.1").unlink()
     mended = EmbeddingStore.open(store.path, writable=True)
     assert mended.missing_shards() == [1]
     fill(mended)

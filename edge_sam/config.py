@@ -44,7 +44,7 @@ _REFUSED = {
     "DISTILL.CHANNEL_WISE": "the paper found it worse than PIXEL_WISE (81.8 / 64.9 against 82.0 / 64.6)",
     "DISTILL.CORRELATION": "the paper found structured distillation worse than PIXEL_WISE",
     "DISTILL.DECODER_FEAT": "the paper found it worse than the mask loss (71.6 / 55.0 against 83.1 / 67.4)",
-    "DISTILL.DECODER_QUERY": "the decoder learns from masks (DECODER_BCE, _DICE, _FOCAL) and scores (DECODER_IOU) alone",
+    "DISTILL.DECODER_QUERY": "the decoder learns from masks (DECODER_BCE, DICE, FOCAL) and scores (DECODER_IOU) alone",
     "DISTILL.DECODER_ATTN": "the paper found it no better than the mask loss alone",
     "DISTILL.POINT_REND_SAMPLING": "losses are taken over every unpadded pixel of the low-resolution masks",
     "DISTILL.PROMPT_BOX_TO_POINT": "set PROMPT_TYPE instead: box, point or both",

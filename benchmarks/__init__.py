@@ -1,0 +1,1 @@
+"""What is claimed about speed is measured here: ``python -m benchmarks``."""

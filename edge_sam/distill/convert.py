@@ -1,0 +1,69 @@
+"""From a training checkpoint to one SAM-format file with official EdgeSAM names, which other software loads."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_sam.arguments import run_command
+from edge_sam.config import RunConfig
+from edge_sam.distill.training_checkpoint import TrainingCheckpoint
+from edge_sam.errors import EdgeSamError
+from edge_sam.modeling.checkpoints import load_official, load_prompt_and_mask_decoder, official_state, save_state
+from edge_sam.modeling.registry import build_sam
+from edge_sam.modeling.sam import Sam
+
+TEACHER = "weights/sam_vit_h_4b8939.pth"
+
+
+def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = ".pth") -> Path:
+    """Write ``<checkpoint>_model<suffix>`` beside a training checkpoint.
+
+    Args:
+        checkpoint: what a training run saved.
+        encoder_only: True: it is of phase 1, and its encoder is joined with the teacher's prompt encoder and mask
+            decoder. False: it is of phase 2, whole, and only what belongs to training is left behind.
+        teacher: whole SAM-format checkpoint; read only with ``encoder_only``.
+        suffix: ``.pth`` or ``.safetensors``.
+
+    Returns:
+        The file written.
+
+    Raises:
+        EdgeSamError: not a training checkpoint, one of the other phase, or a teacher that does not fit.
+    """
+    found = TrainingCheckpoint.load(checkpoint)
+    config = RunConfig.model_validate(found.config)
+    if encoder_only != config.DISTILL.ENCODER_ONLY:
+        what, advice = ("an encoder alone", "add") if config.DISTILL.ENCODER_ONLY else ("a whole model", "leave out")
+        raise EdgeSamError(f"{checkpoint}: a checkpoint of {what}: {advice} --encoder-only")
+    sam = _build(config)
+    if encoder_only:
+        load_official(sam.image_encoder, found.model, str(checkpoint))
+        load_prompt_and_mask_decoder(sam.prompt_encoder, sam.mask_decoder, teacher)
+    else:
+        load_official(sam, found.model, str(checkpoint))
+    target = checkpoint.with_name(f"{checkpoint.stem}_model{suffix}")
+    save_state(official_state(sam), target)
+    return target
+
+
+def _build(config: RunConfig) -> Sam:
+    distill = config.DISTILL
+    return build_sam(config.MODEL.TYPE, config.DATA.IMG_SIZE, distill.FUSE, distill.UPSAMPLE_MODE)
+
+
+@run_command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, convert, and say what was written."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("checkpoint", type=Path, help="ckpt_epoch_N.pth of a run folder")
+    parser.add_argument(
+        "--encoder-only", action="store_true", help="phase 1: join the encoder with the teacher's decoder"
+    )
+    parser.add_argument(
+        "--teacher", type=Path, default=Path(TEACHER), help="whole SAM-format file (default: %(default)s)"
+    )
+    parser.add_argument("--safetensors", action="store_true", help="write .safetensors instead of .pth")
+    chosen = parser.parse_args(arguments)
+    suffix = ".safetensors" if chosen.safetensors else ".pth"
+    print(f"wrote {convert(chosen.checkpoint, chosen.encoder_only, chosen.teacher, suffix)}")

@@ -164,7 +164,7 @@ class PromptDistillation(nn.Module):
         embeddings = student_embedding, teacher_embedding(batch)
         prompts = Prompts.from_boxes(batch.boxes) if first == "box" else Prompts.from_points(batch.points)
         count = self.loop.masks_from(first)
-        noise = batch.noise.split(self.loop.clicks, dim=1)
+        noise = torch.split(batch.noise, self.loop.clicks, dim=1)
         for number in range(self.loop.rounds_from(first)):
             student, teacher = self._decode(embeddings, prompts, batch.image_index, count)
             yield student, teacher

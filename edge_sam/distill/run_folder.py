@@ -1,0 +1,191 @@
+"""What a training run leaves to be looked at: lines, metrics, curves, broken images, the best checkpoint."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from edge_sam.config import RunConfig
+from edge_sam.data.sa1b import Refusal
+from edge_sam.distributed import World, gather_objects
+from edge_sam.errors import EdgeSamError
+
+BEST_CHECKPOINT = "ckpt_best.pth"
+"""The best epoch's checkpoint under a second name; runs never go on from it."""
+
+
+class RunFolder:
+    """``<output>/<config name>/<tag>/``; only the main process writes and prints.
+
+    Files: ``config.yaml`` (resolved), ``log.txt``, ``metrics.jsonl``, ``tensorboard/``, ``refused.jsonl`` (broken
+    images and annotations, each once), ``best.json`` and ``ckpt_best.pth``.
+
+    Args:
+        config: of the run.
+        world: the processes.
+    """
+
+    def __init__(self, config: RunConfig, world: World) -> None:
+        self.path = config.run_folder
+        self._config = config
+        self._world = world
+        self._known_refusals: set[Refusal] = set()
+        self._tensorboard: SummaryWriter | None = None
+        self._wandb: Any = None
+        self._progress: Progress | None = None
+        if world.is_main:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise EdgeSamError(
+                    f"{self.path}: cannot be made ({error.strerror}); --output names another place"
+                ) from error
+
+    def begin(self, step: int, total_steps: int) -> None:
+        """Get ready to go on after ``step`` of ``total_steps``: what was recorded of later steps is dropped."""
+        kept = [refusal for found in gather_objects(self._read_refusals()) for refusal in found]
+        self._known_refusals = set(kept)
+        if not self._world.is_main:
+            return
+        (self.path / "config.yaml").write_text(self._config.to_yaml())
+        metrics = self.path / "metrics.jsonl"
+        lines = [json.dumps(record) + "\n" for record in _read_lines(metrics) if record["step"] <= step]
+        metrics.write_text("".join(lines))
+        best = self.best()
+        if best is not None and best["step"] > step:
+            (self.path / "best.json").unlink()
+        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+        if self._config.USE_WANDB:
+            self._wandb = _start_wandb(self._config)
+        if Console().is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+            self._progress = Progress(*columns, transient=True)
+            self._progress.add_task("", total=total_steps, completed=step)
+            self._progress.start()
+
+    def say(self, line: str) -> None:
+        """Print a line and keep it in ``log.txt``."""
+        if not self._world.is_main:
+            return
+        with (self.path / "log.txt").open("a") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, flush=True)
+
+    def advance(self, step: int, status: str) -> None:
+        """Move the bar of a terminal to ``step``."""
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], completed=step, description=status)
+
+    def record(self, step: int, epoch: int, group: str, values: Mapping[str, float]) -> None:
+        """Add numbers to ``metrics.jsonl``, TensorBoard and wandb, under ``group/name``."""
+        if not self._world.is_main:
+            return
+        named = {f"{group}/{name}": value for name, value in values.items()}
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, "epoch": epoch, **named}) + "\n")
+        assert self._tensorboard is not None, "begin() comes first"
+        for name, value in named.items():
+            self._tensorboard.add_scalar(name, value, step)
+        self._tensorboard.flush()
+        if self._wandb is not None:
+            self._wandb.log({"epoch": epoch, **named}, step=step)
+
+    def has_record(self, step: int, group: str) -> bool:
+        """Whether numbers of ``group`` were recorded at ``step``; every process gets the main one's answer."""
+        found = False
+        if self._world.is_main:
+            records = _read_lines(self.path / "metrics.jsonl")
+            found = any(
+                record["step"] == step and any(name.startswith(f"{group}/") for name in record) for record in records
+            )
+        return gather_objects(found)[0]
+
+    def refuse(self, refusals: Iterable[Refusal]) -> int:
+        """Add what all processes met to ``refused.jsonl``, each once. All processes call it together.
+
+        Returns:
+            How many images of this run are broken so far; those that a filter left out are not.
+        """
+        met = {refusal for found in gather_objects(list(refusals)) for refusal in found}
+        new = sorted(met - self._known_refusals, key=lambda refusal: (refusal.image_id, refusal.reason))
+        self._known_refusals |= met
+        if new and self._world.is_main:
+            with (self.path / "refused.jsonl").open("a") as file:
+                file.writelines(json.dumps(asdict(refusal)) + "\n" for refusal in new)
+        return len({refusal.image_id for refusal in self._known_refusals if refusal.kind == "image"})
+
+    def best(self) -> dict[str, Any] | None:
+        """Return what ``best.json`` holds."""
+        path = self.path / "best.json"
+        if not path.is_file():
+            return None
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    def mark_best(self, checkpoint: str, step: int, epoch: int, score: float) -> bool:
+        """Remember a checkpoint of this folder if its score is the highest so far."""
+        best = self.best()
+        if not self._world.is_main or (best is not None and best["miou"] >= score):
+            return False
+        temporary = self.path / f".{BEST_CHECKPOINT}.tmp"
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(self.path / checkpoint, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(self.path / checkpoint, temporary)
+        temporary.replace(self.path / BEST_CHECKPOINT)
+        content = {"checkpoint": checkpoint, "step": step, "epoch": epoch, "miou": score}
+        temporary.write_text(json.dumps(content) + "\n")
+        temporary.replace(self.path / "best.json")
+        return True
+
+    def close(self) -> None:
+        """Finish the bar and the trackers."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def _read_refusals(self) -> list[Refusal]:
+        if not self._world.is_main:
+            return []
+        return [Refusal(**record) for record in _read_lines(self.path / "refused.jsonl")]
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+def _start_wandb(config: RunConfig) -> Any:  # noqa: ANN401 - an optional package
+    try:
+        import wandb
+    except ImportError as error:
+        raise EdgeSamError(
+            "USE_WANDB is set, but wandb is not installed: pip install wandb, or leave it off"
+        ) from error
+    name = f"{config.NAME}-{config.TAG}"
+    settings = config.model_dump(mode="json")
+    return wandb.init(project="edge_sam", name=name, id=name, resume="allow", dir=config.run_folder, config=settings)

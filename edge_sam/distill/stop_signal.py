@@ -1,0 +1,44 @@
+"""SIGTERM as a wish: the run saves and leaves at the end of its step."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+
+class StopSignal:
+    """Whether somebody asked for the end."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+        """Take note (a signal handler)."""
+        self._asked = True
+
+    def agreed(self, device: torch.device) -> bool:
+        """Whether any process was asked: the same answer in all of them, which call it together."""
+        if not dist.is_initialized():
+            return self._asked
+        asked = torch.tensor(int(self._asked), device=device)
+        dist.all_reduce(asked, dist.ReduceOp.MAX)
+        return bool(asked.item())
+
+
+@contextmanager
+def on_sigterm() -> Iterator[StopSignal]:
+    """Let SIGTERM ask for the end while the body runs."""
+    stop = StopSignal()
+    before = signal.signal(signal.SIGTERM, stop.ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def default_sigterm(_worker: int) -> None:
+    """Make a ``DataLoader`` worker end at SIGTERM, whose handler it inherits from the trainer (a worker_init_fn)."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,104 @@
+"""The student and the teacher's decoder, with the weights that a run starts from."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from edge_sam.config import RunConfig
+from edge_sam.errors import EdgeSamError
+from edge_sam.modeling.checkpoints import (
+    load_imagenet_weights,
+    load_official,
+    load_prompt_and_mask_decoder,
+    load_student_encoder,
+    read_state,
+    split_state,
+)
+from edge_sam.modeling.mask_decoder import MaskDecoder
+from edge_sam.modeling.prompt_encoder import PromptEncoder
+from edge_sam.modeling.registry import build_image_encoder
+from edge_sam.modeling.sam import Sam
+
+
+def build_encoder(config: RunConfig) -> nn.Module:
+    """Return the student's image encoder with fresh weights."""
+    distill = config.DISTILL
+    return build_image_encoder(
+        config.MODEL.TYPE, config.DATA.IMG_SIZE, distill.FUSE, distill.UPSAMPLE_MODE, config.TRAIN.USE_CHECKPOINT
+    )
+
+
+def build_decoder(image_size: int) -> tuple[PromptEncoder, MaskDecoder]:
+    """Return a prompt encoder and a mask decoder for an input side in pixels, with fresh weights."""
+    side = image_size // 16
+    return PromptEncoder(image_embedding_size=(side, side), input_image_size=(image_size, image_size)), MaskDecoder()
+
+
+def load_start_weights(encoder: nn.Module, pretrained: str) -> str:
+    """Load what MODEL.PRETRAINED names.
+
+    Returns:
+        What was loaded, for the log.
+
+    Raises:
+        EdgeSamError: it names nothing, or what it names does not fit.
+    """
+    if not pretrained:
+        raise EdgeSamError(
+            "MODEL.PRETRAINED is empty: say where the student starts (--pretrained): imagenet, scratch, or a file"
+        )
+    if pretrained == "imagenet":
+        return load_imagenet_weights(encoder)
+    if pretrained == "scratch":
+        return "fresh weights (scratch)"
+    if not Path(pretrained).is_file():
+        raise EdgeSamError(
+            f"MODEL.PRETRAINED: {pretrained}: no such file (a checkpoint of phase 1, or imagenet, or scratch)"
+        )
+    return load_student_encoder(encoder, pretrained)
+
+
+def build_student_sam(config: RunConfig) -> Sam:
+    """Return a whole student with fresh weights, frozen as DISTILL.FREEZE_* say.
+
+    Raises:
+        EdgeSamError: nothing is left to train.
+    """
+    distill = config.DISTILL
+    student = Sam(build_encoder(config), *build_decoder(config.DATA.IMG_SIZE))
+    frozen = {
+        student.image_encoder: distill.FREEZE_IMAGE_ENCODER,
+        student.prompt_encoder: distill.FREEZE_PROMPT_ENCODER,
+        student.mask_decoder: distill.FREEZE_MASK_DECODER,
+    }
+    for part, freeze in frozen.items():
+        part.requires_grad_(not freeze)
+    if all(frozen.values()):
+        raise EdgeSamError(
+            "DISTILL.FREEZE_IMAGE_ENCODER, _PROMPT_ENCODER and _MASK_DECODER are all set: nothing to train"
+        )
+    return student
+
+
+def load_sam_start_weights(student: Sam, config: RunConfig, say: Callable[[str], None]) -> None:
+    """Load the encoder of MODEL.PRETRAINED, and the decoder of the teacher or of the same file.
+
+    Raises:
+        EdgeSamError: as :func:`load_start_weights`; or no file has a decoder to start from.
+    """
+    pretrained, teacher = config.MODEL.PRETRAINED, config.DISTILL.TEACHER_CHECKPOINT
+    say(f"student encoder: {load_start_weights(student.image_encoder, pretrained)}")
+    if config.DISTILL.INIT_FROM_TEACHER:
+        load_prompt_and_mask_decoder(student.prompt_encoder, student.mask_decoder, teacher)
+        say(f"student prompt encoder and mask decoder: those of {teacher}")
+        return
+    parts = split_state(read_state(pretrained)) if Path(pretrained).is_file() else {}
+    if not parts.get("mask_decoder"):
+        raise EdgeSamError(
+            f"DISTILL.INIT_FROM_TEACHER is false and MODEL.PRETRAINED {pretrained} has no mask decoder: "
+            "set the one true, or the other to a whole model"
+        )
+    load_official(student.prompt_encoder, parts["prompt_encoder"], pretrained)
+    load_official(student.mask_decoder, parts["mask_decoder"], pretrained)
+    say(f"student prompt encoder and mask decoder: those of {pretrained}")

@@ -21,6 +21,7 @@ ANNOTATION_SUFFIX = ".json"
 LARGEST_MEMBER = 256 * 2**20
 """Bytes; a member that claims more is refused."""
 
+TEMPORARY_SUFFIX = ".unfinished"
 _INDEX_VERSION = 1
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 
@@ -94,7 +95,7 @@ def index_tar(tar: Path, cache_folder: Path | None = None) -> TarIndex:
         index = _load_index(place, stamp)
         if index is not None:
             return index
-    index = _scan(tar)
+    index = scan_tar(tar)
     for place in places:
         if _save_index(place, stamp, index):
             break
@@ -139,7 +140,7 @@ def _save_index(place: Path, stamp: dict[str, int], index: TarIndex) -> bool:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, also when several processes write the same."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY_SUFFIX)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -150,7 +151,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _scan(tar: Path) -> TarIndex:
+def scan_tar(tar: Path) -> TarIndex:
+    """Find the members of ``tar`` by reading through all of its headers.
+
+    Raises:
+        EdgeSamError: no tar, a compressed, a damaged or a truncated one.
+    """
     members: dict[str, Member] = {}
     refused: list[tuple[str, str]] = []
     try:

@@ -57,7 +57,7 @@ def test_sample(root):
     np.testing.assert_allclose(sample.points, np.array([e["point_coords"] for e in tree["annotations"]]) / 2)
     assert sample.noise.shape == (len(boxes), 3)
     assert sample.boxes.dtype == sample.points.dtype == sample.noise.dtype == torch.float32
-    assert 0 <= sample.noise.min() and sample.noise.max() < 1
+    assert sample.noise.min() >= 0 and sample.noise.max() < 1
     assert [annotation.area for annotation in sample.annotations] == [e["area"] for e in tree["annotations"]]
     assert sample.refusals == ()
 
@@ -138,7 +138,7 @@ def test_first_images_by_name(root):
     for wrong in (0, -2):
         with pytest.raises(EdgeSamError, match=f"number of samples is {wrong}"):
             Sa1bDataset(root, "train", 64, num_samples=wrong)
-    with pytest.raises(EdgeSamError, match="1 of the 2 images asked for are not there.*sa_9"):
+    with pytest.raises(EdgeSamError, match=r"1 of the 2 images asked for are not there.*sa_9"):
         Sa1bDataset(root, "train", 64, ids=["sa_0_000", "sa_9"])
     with pytest.raises(IndexError):
         Sa1bDataset(root, "train", 64)[COUNT]

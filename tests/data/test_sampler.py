@@ -54,7 +54,7 @@ def test_steps_do_not_depend_on_the_number_of_processes(length, seed):
 
 @given(worlds, st.data())
 def test_resumes_exactly(world, data):
-    length, world_size, batch_size = world
+    _, world_size, batch_size = world
     whole = steps(*world, seed=5)
     done = data.draw(st.integers(0, len(whole) - 1))
     assert steps(*world, (0, done * world_size * batch_size), seed=5) == whole[done:]

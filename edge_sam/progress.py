@@ -12,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def show_progress(what: str, total: int, unit: str = "images", shown: bool = True) -> Iterator[Callable[[int], None]]:
+def show_progress(what: str, total: int, unit: str = "images", shown: bool = True) -> Iterator[Callable[[float], None]]:
     """Show how far a pass over ``total`` things is, with the rate and the time left.
 
     Args:
@@ -22,7 +22,7 @@ def show_progress(what: str, total: int, unit: str = "images", shown: bool = Tru
         shown: False in processes other than the first.
 
     Yields:
-        A function to call with the number of things just done.
+        A function to call with the number of things just done; may be a fraction, where one process speaks for others.
     """
     if not shown:
         yield lambda done: None
@@ -32,7 +32,7 @@ def show_progress(what: str, total: int, unit: str = "images", shown: bool = Tru
             task = bar.add_task(what, total=total, rate=0.0)
             counter = _Counter(total)
 
-            def advance(done: int) -> None:
+            def advance(done: float) -> None:
                 counter.add(done)
                 bar.update(task, advance=done, rate=counter.rate)
 
@@ -47,10 +47,10 @@ class _Counter:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = 0
+        self.done = 0.0
         self.started = self.printed = time.monotonic()
 
-    def add(self, done: int) -> None:
+    def add(self, done: float) -> None:
         self.done += done
 
     @property
@@ -58,10 +58,10 @@ class _Counter:
         """Things a second since the start."""
         return self.done / max(time.monotonic() - self.started, 1e-9)
 
-    def add_and_print(self, done: int, what: str, unit: str) -> None:
+    def add_and_print(self, done: float, what: str, unit: str) -> None:
         self.add(done)
         now = time.monotonic()
-        if now - self.printed >= _SECONDS_BETWEEN_LINES or self.done == self.total:
+        if now - self.printed >= _SECONDS_BETWEEN_LINES or round(self.done) == self.total:
             self.printed = now
             left = timedelta(seconds=round((self.total - self.done) / max(self.rate, 1e-9)))
-            print(f"{what}: {self.done}/{self.total}, {self.rate:.1f} {unit}/s, {left} left", flush=True)
+            print(f"{what}: {round(self.done)}/{self.total}, {self.rate:.1f} {unit}/s, {left} left", flush=True)

@@ -34,7 +34,8 @@ class WithTeacherEmbedding(Dataset[Sample]):
         if absent:
             raise EdgeSamError(
                 f"{store.path}: has no embedding of {len(absent)} of the {len(dataset.ids)} images "
-                f"(e.g. {', '.join(absent[:3])}): run training/save_embedding.py on this data, with the same DATA.NUM_SAMPLES"
+                f"(e.g. {', '.join(absent[:3])}): run training/save_embedding.py on this data, "
+                "with the same DATA.NUM_SAMPLES"
             )
         self.ids = tuple(image_id for image_id in dataset.ids if known[image_id] == VALID)
         if not self.ids:

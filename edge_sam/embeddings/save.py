@@ -88,7 +88,8 @@ def fill_store(
     bad = _BadImages(store, max_bad_share)
     batches = iter(images.loader(rows_of_mine, batch_size, num_workers, pin_memory))
     # The first process speaks for all: they have equal shares.
-    with show_progress("embed", sum(map(len, rows_of_mine)) * world.size, shown=world.is_main and total > 0) as advance:
+    speed_up = total / max(sum(map(len, rows_of_mine)), 1)
+    with show_progress("embed", total, shown=world.is_main and total > 0) as advance:
         for shard, rows in zip(mine, rows_of_mine, strict=True):
             embeddings = np.zeros((len(rows), *store.spec.embedding_shape), np.float16)
             valid = np.zeros(len(rows), bool)
@@ -101,7 +102,7 @@ def fill_store(
                     embeddings[here][batch.valid] = teacher.embed(batch).to(torch.float16).cpu().numpy()
                 bad.count(batch)
                 done = here.stop
-                advance(len(batch.rows) * world.size)
+                advance(len(batch.rows) * speed_up)
             store.write_shard(shard, embeddings, valid)
     gather_objects(None)  # all have written
     return total

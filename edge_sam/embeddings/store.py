@@ -35,7 +35,8 @@ FORMAT_VERSION = 1
 CHANNELS = 256
 MISSING, VALID, REFUSED = 0, 1, 2
 
-# A checksum and no compression: it would save a tenth of the disk and double the time of a read.
+# A checksum and no compression. Measured on float16 embeddings of RepViT-M1 (256 / 1024 px): zstd saves 8 / 12 % of the
+# disk, zstd after a bit shuffle 14 / 25 %, and reading a row of 1024 px takes 2 / 3 times as long (4 -> 10 / 13 ms).
 COMPRESSORS = (Crc32cCodec(),)
 
 # c.7.0.0.0 and not c/7/0/0/0: one folder instead of four for every shard.

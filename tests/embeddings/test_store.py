@@ -1,9 +1,13 @@
 import dataclasses
+import multiprocessing
 import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import zarr.storage._local
 from torch.utils.data import DataLoader, Dataset
 
 from edge_sam.embeddings.store import EmbeddingStore, StoreSpec, choose_images_per_shard, required_bytes
@@ -199,3 +203,45 @@ def test_workers_read_after_the_parent_has_read(store, context):
     batches = list(loader)
     np.testing.assert_array_equal(torch.cat([values for values, _ in batches]).numpy(), store.read(range(10)))
     assert {int(process) for _, processes in batches for process in processes}.isdisjoint({os.getpid()})
+
+
+def fill_and_die(path, fatal_write):
+    """Fill a store and be killed in the middle of writing a file, half of which is on the disk by then."""
+    put, writes = zarr.storage._local._put, iter(range(1000))
+
+    def put_or_die(file, value, exclusive=False):
+        if next(writes) == fatal_write:
+            half = bytes(value.as_buffer_like())[: len(value) // 2]
+            file.with_suffix(".0123.partial").write_bytes(half)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return put(file, value, exclusive)
+
+    zarr.storage._local._put = put_or_die
+    fill(EmbeddingStore.open(path, writable=True))
+
+
+def contents(path: Path):
+    files = (file for file in path.rglob("*") if file.is_file() and file.suffix != ".partial")
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(("dtype", "writes"), [("float16", 6), ("int8", 9)])
+def test_killed_at_any_moment_it_goes_on_with_other_processes(tmp_path, dtype, writes):
+    spec = dataclasses.replace(SPEC, dtype=dtype)
+    uninterrupted = EmbeddingStore.create(tmp_path / "whole", spec, IDS, 4)
+    fill(uninterrupted)
+    for fatal_write in range(writes):
+        path = EmbeddingStore.create(tmp_path / f"killed{fatal_write}", spec, IDS, 4).path
+        process = multiprocessing.get_context("fork").Process(target=fill_and_die, args=(path, fatal_write))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        first, second = (EmbeddingStore.open(path, writable=True) for _ in range(2))
+        missing = first.missing_shards()
+        assert missing == second.missing_shards() == list(range(3))[fatal_write // (writes // 3) :]
+        there = np.flatnonzero(first.status)
+        if len(there):
+            np.testing.assert_array_equal(first.read(there), uninterrupted.read(there))
+        fill(second, missing[1::2])
+        fill(first, missing[0::2])
+        assert contents(path) == contents(uninterrupted.path)

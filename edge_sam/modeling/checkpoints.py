@@ -199,7 +199,7 @@ def load_imagenet_weights(encoder: nn.Module) -> str:
     name = f"repvit_{encoder.arch}.dist_in1k"
     try:
         model = timm.create_model(name, pretrained=True)
-    except Exception as error:  # the hub's client raises whatever its transport does
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise EdgeSamError(
             f"{name}: could not be fetched from timm's hub ({type(error).__name__}: {reason}); "
@@ -266,18 +266,21 @@ def _written_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        for place in (temporary, path.parent):
-            if place == path.parent:
-                temporary.replace(path)
-            descriptor = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        _force_to_disk(temporary)
+        temporary.replace(path)
+        _force_to_disk(path.parent)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise EdgeSamError(f"{path}: could not be written ({' '.join(str(error).split())[:160]})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _force_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def file_sha256(path: str | Path) -> str:

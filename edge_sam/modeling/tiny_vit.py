@@ -159,6 +159,15 @@ class TinyViTLayer(nn.Module):
         return out
 
 
+class Unused(nn.Module):
+    """Tensors that the official file holds and no computation reads: kept for the file, invisible to optimizers."""
+
+    def __init__(self, **shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+
+
 class TinyViTImageEncoder(nn.Module):
     """MobileSAM's encoder under its official names.
 
@@ -173,10 +182,8 @@ class TinyViTImageEncoder(nn.Module):
         self.use_checkpoint = use_checkpoint
         self.patch_embed = PatchEmbed(_DIMS[0])
         self.layers = nn.ModuleList(TinyViTLayer(i) for i in range(len(_DIMS)))
-        # The classifier is part of MobileSAM's file, but not of its computation: frozen, so that no optimizer and no
-        # gradient exchange waits for it.
-        self.norm_head = nn.LayerNorm(_DIMS[-1]).requires_grad_(False)
-        self.head = nn.Linear(_DIMS[-1], 1000).requires_grad_(False)
+        self.norm_head = Unused(weight=(_DIMS[-1],), bias=(_DIMS[-1],))
+        self.head = Unused(weight=(1000, _DIMS[-1]), bias=(1000,))
         self.neck = Neck(_DIMS[-1])
 
     def forward(self, images: Tensor) -> Tensor:

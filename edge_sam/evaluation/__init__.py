@@ -1,0 +1,1 @@
+"""How good the masks are: protocols, mean IoU over instances, reports."""

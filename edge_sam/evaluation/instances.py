@@ -1,0 +1,135 @@
+"""Images with everything that their evaluation needs, prepared in the workers of a data loader."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from edge_sam.data.sa1b import Refusal, Sa1bDataset
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.ground_truth import Truth, make_truth, noise_of
+from edge_sam.evaluation.protocols import EvaluationProtocol, GroundTruth, PointFrom
+from edge_sam.prompts.first_points import box_center_points
+
+
+@dataclass(frozen=True)
+class EvaluationImage:
+    """One image and its n instances.
+
+    Attributes:
+        index: position of the image in its data set.
+        image_id: its name.
+        pixels: uint8 (3, h, w), resized.
+        size: (h, w).
+        original_size: (H, W) of the file and of the ground truth.
+        boxes: float32 (n, 4) XYXY, input pixels.
+        points: first points float32 (n, 2), input pixels, of the kinds that need no mask.
+        truths: ground truth by protocol.
+        refusals: what was wrong with the image or single annotations.
+    """
+
+    index: int
+    image_id: str
+    pixels: Tensor
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    boxes: NDArray[np.float32]
+    points: dict[PointFrom, NDArray[np.float32]]
+    truths: dict[GroundTruth, Truth]
+    refusals: tuple[Refusal, ...]
+
+    def first_points(self, ground_truth: GroundTruth, kind: PointFrom) -> NDArray[np.float32]:
+        """Return the first points (n, 2) of a kind."""
+        return self.points[kind] if kind in self.points else self.truths[ground_truth].points[kind]
+
+
+@dataclass(frozen=True)
+class RefusedImage:
+    """An image that cannot be evaluated."""
+
+    refusals: tuple[Refusal, ...]
+
+
+class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
+    """A data set's images as :class:`EvaluationImage`, ground truth decoded once for all protocols.
+
+    Args:
+        dataset: opened with ``keep_annotations`` and all annotations in the order of the file.
+        protocols: what will be measured; decides which ground truths and points are made.
+        max_instances: take the first so many annotations of an image; None for all.
+    """
+
+    def __init__(
+        self, dataset: Sa1bDataset, protocols: Sequence[EvaluationProtocol], max_instances: int | None = None
+    ) -> None:
+        if not dataset.keep_annotations:
+            raise ValueError("evaluation needs a data set that keeps its annotations")
+        self._dataset = dataset
+        self._max_instances = max_instances
+        self._kinds: dict[GroundTruth, set[PointFrom]] = {}
+        for protocol in protocols:
+            kinds = self._kinds.setdefault(protocol.ground_truth, set())
+            if protocol.prompt_type == "point":
+                kinds.add(protocol.point_from)
+        seeds = {protocol.seed for protocol in protocols}
+        if len(seeds) != 1:
+            raise ValueError(f"protocols that share a run share their seed, found {sorted(seeds)}")
+        (self._seed,) = seeds
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> EvaluationImage | RefusedImage:
+        """Prepare an image; a broken one is not replaced by its neighbour, which would count twice."""
+        try:
+            sample = self._dataset[index]
+        except EdgeSamError as error:
+            return RefusedImage((Refusal(self._dataset.ids[index], str(error)),))
+        if sample.index != index:
+            return RefusedImage(sample.refusals)
+        annotations = sample.annotations[: self._max_instances]
+        masks = [annotation.decode() for annotation in annotations]
+        noise = [noise_of(self._seed, sample.image_id, number, 0) for number in range(len(masks))]
+        boxes = sample.boxes[: len(masks)].numpy()
+        return EvaluationImage(
+            index=index,
+            image_id=sample.image_id,
+            pixels=sample.image,
+            size=sample.size,
+            original_size=sample.original_size,
+            boxes=boxes,
+            points={
+                "point": sample.points[: len(masks), 0].numpy(),
+                "box-center": box_center_points(boxes).astype(np.float32),
+            },
+            truths={
+                ground_truth: make_truth(masks, sample.size, ground_truth, kinds, noise)
+                for ground_truth, kinds in self._kinds.items()
+            },
+            refusals=sample.refusals,
+        )
+
+
+def load_batches(
+    images: EvaluationDataset, batch_size: int, rank: int, world_size: int, num_workers: int
+) -> DataLoader[list[EvaluationImage | RefusedImage]]:
+    """Read this process's batches: batches, not images, are dealt in turn.
+
+    So an image is always encoded together with the same neighbours, for any number of processes.
+    """
+    starts = range(rank * batch_size, len(images), world_size * batch_size)
+    batches = [list(range(start, min(start + batch_size, len(images)))) for start in starts]
+    return DataLoader[Any](images, batch_sampler=batches, collate_fn=list, num_workers=num_workers)
+
+
+def pad_images(images: Sequence[EvaluationImage], image_size: int) -> tuple[Tensor, Tensor]:
+    """Return the pixels uint8 (B, 3, s, s), zero at the right and at the bottom, and the sizes long (B, 2)."""
+    padded = torch.zeros(len(images), 3, image_size, image_size, dtype=torch.uint8)
+    for row, image in zip(padded, images, strict=True):
+        row[:, : image.size[0], : image.size[1]] = image.pixels
+    return padded, torch.tensor([image.size for image in images])

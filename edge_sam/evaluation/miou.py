@@ -1,0 +1,181 @@
+"""Mean IoU of a model's masks over the instances of a data set, after the first prompt and after each click."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_sam.data.sa1b import Refusal, Sa1bDataset
+from edge_sam.distributed import World, gather_objects
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.instances import (
+    EvaluationDataset,
+    EvaluationImage,
+    RefusedImage,
+    load_batches,
+    pad_images,
+)
+from edge_sam.evaluation.protocols import EvaluationProtocol
+from edge_sam.evaluation.simulated_user import measure_image
+from edge_sam.modeling.sam import Sam
+
+
+@dataclass(frozen=True)
+class _ImageScores:
+    """What one image gave: by protocol, the numbers of the measured instances (n,) and their IoU (n, rounds)."""
+
+    index: int
+    image_id: str
+    numbers: list[NDArray[np.int64]]
+    iou: list[NDArray[np.float64]]
+    empty: list[list[int]]
+
+
+@dataclass(frozen=True)
+class MiouResult:
+    """The outcome of one protocol.
+
+    Attributes:
+        protocol: what was measured.
+        image_ids: (n,) the image of each instance; instances are in the order of the data set.
+        numbers: (n,) its position among the image's annotations.
+        iou: float64 (n, rounds).
+        empty: image id and number of instances without a ground-truth pixel; they are not among the n.
+        refusals: images and annotations that could not be read; they are not among the n.
+    """
+
+    protocol: EvaluationProtocol
+    image_ids: tuple[str, ...]
+    numbers: NDArray[np.int64]
+    iou: NDArray[np.float64]
+    empty: tuple[tuple[str, int], ...]
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def miou(self) -> list[float]:
+        """Mean over all instances, whatever image they are of: after the first prompt, +1, +2, ..."""
+        return [float(value) for value in self.iou.mean(axis=0)]
+
+    @property
+    def instances(self) -> int:
+        """How many instances were measured."""
+        return len(self.numbers)
+
+    @property
+    def images(self) -> int:
+        """How many images they are of."""
+        return len(set(self.image_ids))
+
+    def share_above(self, threshold: float) -> list[float]:
+        """Return the share of instances with an IoU of at least ``threshold``, by round."""
+        return [float(value) for value in (self.iou >= threshold).mean(axis=0)]
+
+
+def evaluate_miou(
+    sam: Sam,
+    dataset: Sa1bDataset,
+    protocols: Sequence[EvaluationProtocol],
+    *,
+    world: World,
+    image_batch: int = 4,
+    max_prompts: int = 32,
+    max_instances: int | None = None,
+    num_workers: int = 4,
+    amp: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> list[MiouResult]:
+    """Measure ``sam`` by several protocols; each image is read and encoded once for all of them.
+
+    The numbers do not depend on the number of processes; on batch sizes only as far as the networks' rounding does.
+
+    Args:
+        sam: on ``world.device``. It is put into eval mode and left as it was.
+        dataset: see :class:`EvaluationDataset`.
+        protocols: with one seed.
+        world: this process among those that take part; all must call.
+        image_batch: images encoded at once.
+        max_prompts: prompts of an image decoded at once.
+        max_instances: the first so many annotations of an image; None for all.
+        num_workers: processes that read and prepare, for each process here.
+        amp: bf16 autocast over the networks.
+        progress: called after each batch with the number of images just done, the other processes' estimated by this
+            one's.
+
+    Returns:
+        One result a protocol, the same on every process.
+
+    Raises:
+        EdgeSamError: no instance could be measured.
+    """
+    loader = load_batches(
+        EvaluationDataset(dataset, protocols, max_instances), image_batch, world.rank, world.size, num_workers
+    )
+    scores: list[_ImageScores] = []
+    refusals: list[Refusal] = []
+    own_images = sum(len(batch) for batch in loader.batch_sampler or [])
+    with _evaluating(sam, world.device, amp):
+        for batch in loader:
+            refusals += [refusal for image in batch for refusal in image.refusals]
+            sound = [image for image in batch if not isinstance(image, RefusedImage)]
+            scores += _score_batch(sam, sound, protocols, world.device, max_prompts)
+            if progress is not None:
+                progress(len(batch) * len(dataset) / own_images)
+    everything = gather_objects((scores, refusals))
+    ordered = sorted((score for part, _ in everything for score in part), key=lambda score: score.index)
+    unique = tuple(sorted({refusal for _, part in everything for refusal in part}, key=lambda one: one.image_id))
+    return [_result(protocol, number, ordered, unique) for number, protocol in enumerate(protocols)]
+
+
+@contextmanager
+def _evaluating(sam: Sam, device: torch.device, amp: bool) -> Iterator[None]:
+    """Eval mode, no gradients, perhaps bf16; afterwards every module is in the mode it was in."""
+    modes = [(module, module.training) for module in sam.modules()]
+    sam.eval()
+    try:
+        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _score_batch(
+    sam: Sam,
+    images: Sequence[EvaluationImage],
+    protocols: Sequence[EvaluationProtocol],
+    device: torch.device,
+    max_prompts: int,
+) -> Iterator[_ImageScores]:
+    if not images:
+        return
+    pixels, sizes = (part.to(device) for part in pad_images(images, sam.image_size))
+    embeddings: Tensor = sam.image_encoder(sam.preprocess(pixels, sizes))
+    for image, embedding in zip(images, embeddings, strict=True):
+        present = [image.truths[protocol.ground_truth].present for protocol in protocols]
+        yield _ImageScores(
+            index=image.index,
+            image_id=image.image_id,
+            numbers=[np.flatnonzero(there) for there in present],
+            iou=[measure_image(sam, embedding[None], image, protocol, max_prompts) for protocol in protocols],
+            empty=[np.flatnonzero(~there).tolist() for there in present],
+        )
+
+
+def _result(
+    protocol: EvaluationProtocol, number: int, scores: Sequence[_ImageScores], refusals: tuple[Refusal, ...]
+) -> MiouResult:
+    if not sum(len(score.numbers[number]) for score in scores):
+        first = f"; the first refusal: {refusals[0].image_id}: {refusals[0].reason}" if refusals else ""
+        raise EdgeSamError(f"no instance can be evaluated in {len(scores)} readable images{first}")
+    return MiouResult(
+        protocol=protocol,
+        image_ids=tuple(score.image_id for score in scores for _ in score.numbers[number]),
+        numbers=np.concatenate([score.numbers[number] for score in scores]),
+        iou=np.concatenate([score.iou[number] for score in scores]),
+        empty=tuple((score.image_id, instance) for score in scores for instance in score.empty[number]),
+        refusals=refusals,
+    )

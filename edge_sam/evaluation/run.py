@@ -1,0 +1,196 @@
+"""The command behind ``evaluation/eval_mIoU.py``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from rich.console import Console
+
+from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
+from edge_sam.config import RunConfig
+from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.distributed import World, process_group
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.miou import MiouResult, evaluate_miou
+from edge_sam.evaluation.protocols import (
+    EvaluationProtocol,
+    GroundTruth,
+    MultimaskOutputs,
+    MultimaskSelect,
+    PointFrom,
+    PromptType,
+    guide_suite,
+)
+from edge_sam.evaluation.report import render_results, results_to_json, write_json
+from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.registry import build_sam
+from edge_sam.progress import show_progress
+
+DATASETS = ("sa",)
+SUITES = ("guide",)
+_PROTOCOL_OPTIONS = ("prompt_types", "point_from", "refine_iter", "num_multimask_outputs", "multimask_select")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's description."""
+    parser = argparse.ArgumentParser(prog="eval_mIoU.py", description=__doc__, allow_abbrev=False)
+    add_run_arguments(parser, positional_config=True)
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, or a SAM"
+    )
+    parser.add_argument("--dataset", default="sa", metavar="NAME", help=f"one of {', '.join(DATASETS)}: SA-1B's layout")
+    parser.add_argument(
+        "--suite", choices=SUITES, help="the guide's set of protocols, instead of the next five options"
+    )
+    parser.add_argument("--prompt-types", choices=get_args(PromptType), help="first prompt (default box)")
+    parser.add_argument("--point-from", choices=get_args(PointFrom), help="where its point comes from (default point)")
+    parser.add_argument("--refine-iter", type=int, metavar="K", help="clicks after the first prompt (default 0)")
+    parser.add_argument("--num-multimask-outputs", type=int, choices=get_args(MultimaskOutputs), help="default 1")
+    parser.add_argument(
+        "--multimask-select", choices=get_args(MultimaskSelect), help="which mask counts (default score)"
+    )
+    parser.add_argument("--ground-truth", choices=get_args(GroundTruth), default="exact", help="default exact")
+    parser.add_argument("--seed", type=int, default=0, help="of clicks and random points (default 0)")
+    parser.add_argument(
+        "--num-samples", type=int, metavar="N", help="the first N images by name (default DATA.NUM_SAMPLES)"
+    )
+    parser.add_argument("--num-instances", type=int, metavar="M", help="the first M masks of an image (default all)")
+    parser.add_argument(
+        "--max-prompt-bs", type=int, default=32, metavar="M", help="prompts decoded at once (default 32)"
+    )
+    parser.add_argument("--img-bs", type=int, default=4, metavar="B", help="images encoded at once (default 4)")
+    parser.add_argument("--output", dest="json", type=Path, metavar="JSON", help="default: beside the checkpoint")
+    return parser
+
+
+def protocols_from_arguments(namespace: argparse.Namespace) -> tuple[EvaluationProtocol, ...]:
+    """Return what the options ask to measure.
+
+    Raises:
+        EdgeSamError: options that contradict each other or are out of range.
+    """
+    given = {name: getattr(namespace, name) for name in _PROTOCOL_OPTIONS if getattr(namespace, name) is not None}
+    if namespace.suite is not None:
+        if given:
+            option = "--" + next(iter(given)).replace("_", "-")
+            raise EdgeSamError(f"--suite {namespace.suite} brings its own protocols: leave out {option}, or the suite")
+        return guide_suite(namespace.ground_truth, namespace.seed)
+    if given.get("prompt_types", "box") == "box" and "point_from" in given:
+        raise EdgeSamError("--point-from says where points come from: add --prompt-types point")
+    if given.get("num_multimask_outputs", 1) == 1 and "multimask_select" in given:
+        raise EdgeSamError("--multimask-select chooses among several masks: add --num-multimask-outputs 3 or 4")
+    fields = {"prompt_types": "prompt_type", "refine_iter": "refine_iters"}
+    chosen: dict[str, Any] = {fields.get(name, name): value for name, value in given.items()}
+    return (EvaluationProtocol(**chosen, ground_truth=namespace.ground_truth, seed=namespace.seed),)
+
+
+def _check_arguments(namespace: argparse.Namespace) -> None:
+    if namespace.dataset not in DATASETS:
+        raise EdgeSamError(f"--dataset {namespace.dataset}: no such data set; there is {', '.join(DATASETS)}")
+    smallest = {"refine_iter": 0, "num_instances": 1, "max_prompt_bs": 1, "img_bs": 1, "seed": 0}
+    for name, bound in smallest.items():
+        value = getattr(namespace, name)
+        if value is not None and value < bound:
+            raise EdgeSamError(f"--{name.replace('_', '-')} {value}: must be at least {bound}")
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the work, not after it, that its outcome cannot be kept."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise EdgeSamError(f"{path}: cannot be written; give another place with --output FILE.json")
+
+
+@run_command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Evaluate a checkpoint, print a table and write JSON."""
+    namespace = build_parser().parse_args(argv)
+    _check_arguments(namespace)
+    protocols = protocols_from_arguments(namespace)
+    config = config_from_arguments(namespace)
+    output = namespace.json or Path(namespace.checkpoint).with_suffix(".mIoU.json")
+    _check_writable(output)
+    with process_group(config.ONLY_CPU) as world:
+        results = _evaluate(namespace, config, protocols, world)
+        if world.is_main:
+            write_json(results_to_json(results, _provenance(namespace, config, world)), output)
+            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results))
+            print(f"written to {output}")
+
+
+def _evaluate(
+    namespace: argparse.Namespace, config: RunConfig, protocols: Sequence[EvaluationProtocol], world: World
+) -> list[MiouResult]:
+    number = config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples
+    dataset = Sa1bDataset(config.DATA.DATA_PATH, "val", config.DATA.IMG_SIZE, number, keep_annotations=True)
+    sam = build_sam(
+        config.MODEL.TYPE,
+        config.DATA.IMG_SIZE,
+        config.DISTILL.FUSE,
+        config.DISTILL.UPSAMPLE_MODE,
+        checkpoint=namespace.checkpoint,
+    ).to(world.device)
+    if world.is_main:
+        _announce(namespace, config, protocols, world, len(dataset))
+    with show_progress("evaluation", len(dataset), shown=world.is_main) as advance:
+        results = evaluate_miou(
+            sam, dataset, protocols, world=world, image_batch=namespace.img_bs, max_prompts=namespace.max_prompt_bs,
+            max_instances=namespace.num_instances, num_workers=config.DATA.NUM_WORKERS, amp=config.AMP_ENABLE,
+            progress=advance,
+        )  # fmt: skip
+    _check_refusals(results[0], len(dataset), config.DATA.MAX_BAD_SHARE)
+    return results
+
+
+def _announce(
+    namespace: argparse.Namespace,
+    config: RunConfig,
+    protocols: Sequence[EvaluationProtocol],
+    world: World,
+    images: int,
+) -> None:
+    where = f"{world.size} process{'es' if world.size > 1 else ''} on {world.device.type}, {_precision(config)}"
+    print(f"{namespace.checkpoint}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px; {where}")
+    print(f"{config.DATA.DATA_PATH}: {images} images of the val split")
+    for protocol in protocols:
+        print(f"  {protocol.name}: {protocol.describe()}", flush=True)
+
+
+def _precision(config: RunConfig) -> str:
+    return "bf16" if config.AMP_ENABLE else "float32"
+
+
+def _check_refusals(result: MiouResult, images: int, share: float) -> None:
+    broken = len({refusal.image_id for refusal in result.refusals})
+    if broken > share * images:
+        first = result.refusals[0]
+        raise EdgeSamError(
+            f"{broken} of {images} images or their annotations are broken, more than DATA.MAX_BAD_SHARE = {share}; "
+            f"the first: {first.image_id}: {first.reason}"
+        )
+
+
+def _provenance(namespace: argparse.Namespace, config: RunConfig, world: World) -> dict[str, Any]:
+    return {
+        "checkpoint": {"path": str(namespace.checkpoint), "sha256": file_sha256(namespace.checkpoint)},
+        "model": {
+            "type": config.MODEL.TYPE,
+            "image_size": config.DATA.IMG_SIZE,
+            "fuse": config.DISTILL.FUSE,
+            "upsample_mode": config.DISTILL.UPSAMPLE_MODE,
+        },
+        "data": {
+            "dataset": namespace.dataset,
+            "path": config.DATA.DATA_PATH,
+            "split": "val",
+            "first_images": config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples,
+            "first_instances": namespace.num_instances,
+        },
+        "processes": world.size,
+        "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
+        "precision": _precision(config),
+    }

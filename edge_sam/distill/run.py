@@ -18,7 +18,7 @@ from edge_sam.distill.optimizer import build_optimizer
 from edge_sam.distill.prompt_distillation import PromptDistillation, PromptLoop, PromptLossWeights
 from edge_sam.distill.run_folder import RunFolder
 from edge_sam.distill.schedule import LearningRate, batch_scale
-from edge_sam.distill.stop_signal import default_sigterm, on_sigterm
+from edge_sam.distill.stop_signal import ignore_sigterm, on_sigterm
 from edge_sam.distill.student import (
     build_decoder,
     build_encoder,
@@ -228,7 +228,7 @@ def _build_trainer(
         pin_memory=data.PIN_MEMORY and world.device.type == "cuda",
         drop_last=True,
         persistent_workers=data.NUM_WORKERS > 0,
-        worker_init_fn=default_sigterm,
+        worker_init_fn=ignore_sigterm,
     )
     steps_in_epoch = sampler.batches_per_epoch // settings.ACCUMULATION_STEPS
     images_in_step = sampler.global_batch * settings.ACCUMULATION_STEPS

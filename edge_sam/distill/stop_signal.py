@@ -39,6 +39,9 @@ def on_sigterm() -> Iterator[StopSignal]:
         signal.signal(signal.SIGTERM, before)
 
 
-def default_sigterm(_worker: int) -> None:
-    """Make a ``DataLoader`` worker end at SIGTERM, whose handler it inherits from the trainer (a worker_init_fn)."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def ignore_sigterm(_worker: int) -> None:
+    """Let a ``DataLoader`` worker live until its trainer has saved (a worker_init_fn).
+
+    Schedulers signal all processes of a job at once. A worker ends when its trainer says so, or is gone.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,94 @@
+"""The ``edgesam`` command: what surrounds training and evaluation."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_sam import __version__
+from edge_sam.arguments import run_command
+
+
+@run_command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and run the chosen command."""
+    parser = argparse.ArgumentParser(prog="edgesam", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"edgesam {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_prepare(commands)
+    _add_download(commands)
+    _add_demo(commands)
+    chosen = parser.parse_args(arguments)
+    chosen.run(chosen)
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _add_prepare(commands: "Commands[argparse.ArgumentParser]") -> None:
+    prepare = commands.add_parser("prepare", help="lay out a data set", allow_abbrev=False)
+    sources = prepare.add_subparsers(required=True, metavar="DATASET")
+    sa1b = sources.add_parser("sa1b", help="SA-1B, from links or tars; resumes, checks, lists", allow_abbrev=False)
+    sa1b.add_argument("source", type=Path, help="your link file (file_name<TAB>cdn_link) or a folder of tars")
+    sa1b.add_argument("--split", choices=("train", "val"), required=True)
+    sa1b.add_argument(
+        "--subset", type=Path, metavar="FILE", help="tar names, one a line (default: the paper's)"
+    )
+    sa1b.add_argument("--data-path", type=Path, default=Path("datasets/SA-1B"), help="default: %(default)s")
+    sa1b.add_argument("--workers", type=int, metavar="N", help="checking threads (default: one a core)")
+    sa1b.add_argument("--keep-tars", action="store_true", help="keep downloaded tars after they are laid out")
+    sa1b.set_defaults(run=_prepare_sa1b)
+
+
+def _prepare_sa1b(chosen: argparse.Namespace) -> None:
+    from edge_sam.data.prepare import prepare_sa1b
+
+    report = prepare_sa1b(
+        chosen.source,
+        chosen.data_path,
+        chosen.split,
+        chosen.subset,
+        workers=chosen.workers,
+        keep_tars=chosen.keep_tars,
+    )
+    print(report.describe())
+
+
+def _add_download(commands: "Commands[argparse.ArgumentParser]") -> None:
+    from edge_sam.modeling.official_files import OFFICIAL_FILES
+
+    download = commands.add_parser("download", help="fetch official weights; resumes, checks", allow_abbrev=False)
+    download.add_argument("name", choices=tuple(OFFICIAL_FILES))
+    download.add_argument("--folder", type=Path, default=Path("weights"), help="default: %(default)s")
+    download.add_argument("--base-url", metavar="URL", help="take the file from this mirror")
+    download.set_defaults(run=_download)
+
+
+def _download(chosen: argparse.Namespace) -> None:
+    from edge_sam.data.download import download_checkpoint
+    from edge_sam.data.download_progress import show_download
+    from edge_sam.modeling.official_files import OFFICIAL_FILES
+
+    file = OFFICIAL_FILES[chosen.name]
+    with show_download(file.file_name) as progress:
+        path = download_checkpoint(
+            file.name, file.file_name, file.url, file.sha256_prefix, chosen.folder, chosen.base_url, progress
+        )
+    print(path)
+
+
+def _add_demo(commands: "Commands[argparse.ArgumentParser]") -> None:
+    shared = Path(os.environ.get("EDGE_SAM_SHARED", "../shared"))
+    demo = commands.add_parser("demo", help="the whole guide on a few photographs", allow_abbrev=False)
+    demo.add_argument("--data", type=Path, default=shared / "realdata" / "SA-1B", help="default: %(default)s")
+    demo.add_argument(
+        "--teacher", type=Path, default=shared / "lab_teacher" / "lab_teacher_256.pth", help="default: %(default)s"
+    )
+    demo.add_argument("--output", type=Path, default=Path("demo_output"), help="default: %(default)s")
+    demo.set_defaults(run=_demo)
+
+
+def _demo(chosen: argparse.Namespace) -> None:
+    from edge_sam.demo.tour import run_tour
+
+    run_tour(chosen.data, chosen.teacher, chosen.output)

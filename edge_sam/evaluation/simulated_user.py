@@ -103,7 +103,7 @@ def _compare(
     """Compare at original size, a few masks at a time.
 
     Returns:
-        IoU float64 (n,), and a click for each column of ``noise`` (n, K): points (n, K, 2), input pixels; labels (n, K).
+        IoU float64 (n,), and a click for each column of ``noise`` (n, K): points (n, K, 2) in input pixels, labels.
     """
     height, width = image.original_size
     scale = torch.tensor([image.size[1] / width, image.size[0] / height], device=low_res.device)

@@ -1,0 +1,77 @@
+import shutil
+
+import pytest
+import torch
+
+from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.evaluation.instances import EvaluationDataset, EvaluationImage, RefusedImage, load_batches, pad_images
+from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
+
+
+def test_item_holds_what_its_protocols_need(val_split):
+    protocols = [*guide_suite("exact"), EvaluationProtocol("point", "mask-rand", ground_truth="edgesam")]
+    image = EvaluationDataset(val_split, protocols)[2]
+    sample = val_split[2]
+    assert image.image_id == val_split.ids[2]
+    assert torch.equal(image.pixels, sample.image)
+    assert set(image.truths) == {"exact", "edgesam"}
+    assert set(image.truths["exact"].points) == {"mask-center"}
+    assert set(image.truths["edgesam"].points) == {"mask-rand"}
+    assert image.first_points("exact", "point").tolist() == sample.points[:, 0].tolist()
+    middle = sample.boxes.view(-1, 2, 2).mean(dim=1)
+    torch.testing.assert_close(torch.from_numpy(image.first_points("exact", "box-center")), middle)
+    assert len(image.boxes) == len(sample.annotations) == len(image.truths["exact"].bits)
+
+
+def test_first_instances_of_the_file(val_split):
+    protocols = guide_suite()
+    whole, some = (EvaluationDataset(val_split, protocols, count)[0] for count in (None, 2))
+    assert len(some.boxes) == 2 < len(whole.boxes)
+    assert some.boxes.tolist() == whole.boxes[:2].tolist()
+    assert some.truths["exact"].bits.tolist() == whole.truths["exact"].bits[:2].tolist()
+
+
+def test_broken_image_is_refused_and_its_neighbour_not_counted_twice(photographs, tmp_path):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    broken = sorted((root / "images" / "val").iterdir())[3]
+    broken.write_bytes(broken.read_bytes()[:300])
+    images = EvaluationDataset(Sa1bDataset(root, "val", 256, keep_annotations=True), guide_suite())
+    items = [images[index] for index in range(len(images))]
+    assert [isinstance(item, RefusedImage) for item in items] == [index == 3 for index in range(7)]
+    assert items[3].refusals[0].image_id == broken.stem
+
+
+def test_whole_data_set_broken_is_refused_image_by_image(photographs, tmp_path):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    for path in (root / "images" / "val").iterdir():
+        path.write_bytes(b"no image")
+    images = EvaluationDataset(Sa1bDataset(root, "val", 256, keep_annotations=True), guide_suite())
+    assert isinstance(images[0], RefusedImage)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_every_number_of_processes_reads_the_same_batches(val_split, world_size):
+    images = EvaluationDataset(val_split, guide_suite())
+    batches = [
+        tuple(image.index for image in batch)
+        for rank in range(world_size)
+        for batch in load_batches(images, 3, rank, world_size, num_workers=0)
+    ]
+    assert sorted(batches) == [(0, 1, 2), (3, 4, 5), (6,)]
+
+
+def test_padding_is_at_the_right_and_at_the_bottom(val_split):
+    image = EvaluationDataset(val_split, guide_suite())[0]
+    assert isinstance(image, EvaluationImage)
+    pixels, sizes = pad_images([image, image], 256)
+    assert pixels.shape == (2, 3, 256, 256)
+    assert sizes.tolist() == [[192, 256]] * 2
+    assert torch.equal(pixels[1, :, :192], image.pixels)
+    assert not pixels[:, :, 192:].any()
+
+
+def test_data_set_without_masks_and_mixed_seeds_are_refused(photographs, val_split):
+    with pytest.raises(ValueError, match="keeps its annotations"):
+        EvaluationDataset(Sa1bDataset(photographs, "val", 256), guide_suite())
+    with pytest.raises(ValueError, match="seed"):
+        EvaluationDataset(val_split, [EvaluationProtocol(seed=0), EvaluationProtocol(seed=1)])

@@ -1,0 +1,169 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.ground_truth import make_truth
+from edge_sam.evaluation.miou import evaluate_miou
+from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
+from edge_sam.modeling.registry import build_sam
+from tests.evaluation.disc_sam import DiscSam
+
+PROTOCOLS = (*guide_suite(), EvaluationProtocol("point", "mask-rand", 1, 3, "area", "edgesam"))
+
+
+@pytest.fixture
+def reference(val_split, alone):
+    return evaluate_miou(DiscSam(), val_split, PROTOCOLS, world=alone, image_batch=4, max_prompts=100, num_workers=0)
+
+
+@pytest.mark.parametrize("image_batch", [1, 3])
+@pytest.mark.parametrize("max_prompts", [1, 2])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_and_workers_change_nothing(val_split, alone, reference, image_batch, max_prompts, num_workers):
+    results = evaluate_miou(
+        DiscSam(), val_split, PROTOCOLS,
+        world=alone, image_batch=image_batch, max_prompts=max_prompts, num_workers=num_workers,
+    )  # fmt: skip
+    for result, expected in zip(results, reference, strict=True):
+        assert result.image_ids == expected.image_ids
+        np.testing.assert_array_equal(result.numbers, expected.numbers)
+        np.testing.assert_allclose(result.iou, expected.iou, atol=1e-6)
+
+
+def test_protocols_together_give_what_each_gives_alone(val_split, alone, reference):
+    for protocol, expected in zip(PROTOCOLS, reference, strict=True):
+        (result,) = evaluate_miou(DiscSam(), val_split, [protocol], world=alone, num_workers=0)
+        assert result.miou == expected.miou
+
+
+def test_mean_is_over_pooled_instances_in_order(val_split, reference):
+    result = reference[0]
+    counts = [len(val_split[index].annotations) for index in range(len(val_split))]
+    assert len(set(counts)) > 1, "the images must differ for this test to mean anything"
+    assert result.instances == sum(counts) and result.images == len(counts)
+    assert result.image_ids == tuple(np.repeat(val_split.ids, counts))
+    assert result.numbers.tolist() == [number for count in counts for number in range(count)]
+    assert result.miou == pytest.approx(result.iou.mean(axis=0).tolist())
+    assert result.share_above(0.5) == [(result.iou[:, r] >= 0.5).mean() for r in range(3)]
+
+
+def test_first_images_and_first_instances(photographs, alone, reference):
+    few = Sa1bDataset(photographs, "val", 256, 3, keep_annotations=True)
+    (result,) = evaluate_miou(DiscSam(), few, PROTOCOLS[:1], world=alone, max_instances=2, num_workers=0)
+    kept = (reference[0].numbers < 2) & np.isin(reference[0].image_ids, few.ids)
+    np.testing.assert_allclose(result.iou, reference[0].iou[kept], atol=1e-6)
+
+
+def test_masks_without_pixels_are_counted_and_named(val_split, alone, monkeypatch):
+    def without_the_second(masks, *rest):
+        truth = make_truth(masks, *rest)
+        truth.present[1] = False
+        return truth
+
+    monkeypatch.setattr("edge_sam.evaluation.instances.make_truth", without_the_second)
+    (result,) = evaluate_miou(DiscSam(), val_split, PROTOCOLS[:1], world=alone, num_workers=0)
+    assert result.empty == tuple((image_id, 1) for image_id in val_split.ids)
+    assert 1 not in result.numbers.tolist()
+
+
+def test_broken_images_are_refused_once_and_the_others_measured(photographs, tmp_path, alone, reference):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    names = sorted((root / "images" / "val").iterdir())
+    for path in names[2:4]:
+        path.write_bytes(path.read_bytes()[:200])
+    broken = Sa1bDataset(root, "val", 256, keep_annotations=True)
+    (result,) = evaluate_miou(DiscSam(), broken, PROTOCOLS[:1], world=alone, num_workers=0)
+    assert [refusal.image_id for refusal in result.refusals] == [path.stem for path in names[2:4]]
+    kept = ~np.isin(reference[0].image_ids, [path.stem for path in names[2:4]])
+    np.testing.assert_allclose(result.iou, reference[0].iou[kept], atol=1e-6)
+
+
+def test_nothing_to_measure_is_an_error(photographs, tmp_path, alone):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    for path in (root / "images" / "val").iterdir():
+        path.write_bytes(b"no image")
+    broken = Sa1bDataset(root, "val", 256, keep_annotations=True)
+    with pytest.raises(EdgeSamError, match=r"no instance.*sa_0_000"):
+        evaluate_miou(DiscSam(), broken, PROTOCOLS, world=alone, num_workers=0)
+
+
+def test_model_in_training_is_left_as_it_was(photographs, alone):
+    torch.manual_seed(0)
+    sam = build_sam("rep_vit_m1", image_size=256)
+    sam.train()
+    sam.mask_decoder.eval()
+    modes = {name: module.training for name, module in sam.named_modules()}
+    weights = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
+    dataset = Sa1bDataset(photographs, "val", 256, 1, keep_annotations=True)
+    evaluate_miou(sam, dataset, [EvaluationProtocol(refine_iters=1)], world=alone, max_instances=2, num_workers=0)
+    assert {name: module.training for name, module in sam.named_modules()} == modes
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in sam.state_dict().items())
+    embedding = sam.image_encoder(torch.zeros(2, 3, 256, 256))
+    assert embedding.requires_grad, "training goes on after an evaluation"
+
+
+def test_bf16_runs_and_stays_near(photographs, alone):
+    torch.manual_seed(0)
+    sam = build_sam("rep_vit_m1", image_size=256)
+    dataset = Sa1bDataset(photographs, "val", 256, 1, keep_annotations=True)
+    exact, rounded = (
+        evaluate_miou(sam, dataset, [EvaluationProtocol()], world=alone, amp=amp, num_workers=0)[0].iou
+        for amp in (False, True)
+    )
+    assert rounded.shape == exact.shape and np.isfinite(rounded).all()
+    assert np.abs(rounded - exact).mean() < 0.1
+
+
+def test_progress_adds_up_to_all_images(val_split, alone):
+    steps = []
+    evaluate_miou(DiscSam(), val_split, PROTOCOLS[:1], world=alone, image_batch=3, num_workers=0, progress=steps.append)
+    assert steps == [3, 3, 1]
+
+
+SEVERAL_PROCESSES = """
+import json, sys
+import torch
+from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.distributed import process_group
+from edge_sam.evaluation.miou import evaluate_miou
+from edge_sam.modeling.registry import build_sam
+from tests.evaluation.test_miou import PROTOCOLS
+
+with process_group(only_cpu=True) as world:
+    torch.manual_seed(0)
+    dataset = Sa1bDataset(sys.argv[1], "val", 256, 5, keep_annotations=True)
+    results = evaluate_miou(
+        build_sam("rep_vit_m1", image_size=256), dataset, PROTOCOLS,
+        world=world, image_batch=2, max_instances=2, num_workers=world.size - 1,
+    )
+    if world.rank == world.size - 1:
+        records = [[r.image_ids, r.numbers.tolist(), r.iou.tolist(), r.miou] for r in results]
+        open(sys.argv[2], "w").write(json.dumps(records))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_numbers_of_one(photographs, tmp_path):
+    script = tmp_path / "several.py"
+    script.write_text(SEVERAL_PROCESSES)
+    outcomes = []
+    for processes in (1, 2):
+        output = tmp_path / f"{processes}.json"
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        done = subprocess.run(
+            [*launcher, script, photographs, output], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        outcomes.append(json.loads(output.read_text()))
+    assert outcomes[0] == outcomes[1]
+    assert len({value for record in outcomes[0] for value in record[3]}) > 1

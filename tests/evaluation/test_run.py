@@ -1,0 +1,150 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
+from edge_sam.evaluation.run import build_parser, main, protocols_from_arguments
+from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
+from edge_sam.modeling.registry import build_sam
+
+ROOT = Path(__file__).parents[2]
+CONFIG = str(ROOT / "training" / "configs" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml")
+SMALL = ["--opts", "DATA.IMG_SIZE", "256", "DATA.NUM_WORKERS", "0"]
+
+
+@pytest.fixture(scope="module")
+def sam():
+    torch.manual_seed(0)
+    return build_sam("rep_vit_m1", image_size=256)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(sam, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "student.pth"
+    save_state(official_state(sam), path)
+    return path
+
+
+def protocols(*options):
+    return protocols_from_arguments(build_parser().parse_args([CONFIG, "--checkpoint", "a.pth", *options]))
+
+
+def test_options_become_protocols():
+    assert protocols() == (EvaluationProtocol(),)
+    assert protocols("--prompt-types", "point", "--point-from", "mask-rand", "--refine-iter", "2", "--seed", "3") == (
+        EvaluationProtocol("point", "mask-rand", 2, seed=3),
+    )
+    assert protocols("--num-multimask-outputs", "3", "--multimask-select", "oracle", "--ground-truth", "edgesam") == (
+        EvaluationProtocol("box", "point", 0, 3, "oracle", "edgesam"),
+    )
+    assert protocols("--suite", "guide", "--ground-truth", "edgesam") == guide_suite("edgesam")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--suite", "guide", "--refine-iter", "1"], "--refine-iter"),
+        (["--point-from", "mask-center"], "--prompt-types point"),
+        (["--multimask-select", "oracle"], "--num-multimask-outputs"),
+    ],
+)
+def test_contradictions_are_refused(options, said):
+    with pytest.raises(EdgeSamError, match=said):
+        protocols(*options)
+
+
+def fails(capsys, *arguments):
+    with pytest.raises(SystemExit) as error:
+        main([CONFIG, *(str(argument) for argument in arguments)])
+    assert error.value.code == 1
+    text = capsys.readouterr().err.strip()
+    assert "\n" not in text and text.startswith("error: ")
+    return text
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--img-bs", 0), ("--max-prompt-bs", 0), ("--num-instances", 0), ("--refine-iter", -1), ("--num-samples", 0)],
+)
+def test_numbers_out_of_range_are_errors(capsys, photographs, checkpoint, option, value):
+    said = fails(capsys, "--checkpoint", checkpoint, "--data-path", photographs, option, value, *SMALL)
+    assert str(value) in said
+
+
+def test_mistakes_of_the_user_are_one_line(capsys, photographs, checkpoint, sam, tmp_path):
+    data = ["--data-path", photographs]
+    said = fails(capsys, "--checkpoint", checkpoint, *data, "--dataset", "coco", *SMALL)
+    assert "coco" in said and "there is sa" in said
+    assert "no such file" in fails(capsys, "--checkpoint", tmp_path / "none.pth", *data, *SMALL)
+    assert "nowhere" in fails(capsys, "--checkpoint", checkpoint, "--data-path", tmp_path / "nowhere", *SMALL)
+    assert "--output" in fails(capsys, "--checkpoint", checkpoint, *data, "--output", tmp_path, *SMALL)
+    other = fails(capsys, "--checkpoint", checkpoint, *data, *SMALL, "MODEL.TYPE", "rep_vit_m2")
+    assert str(checkpoint) in other
+    alone = tmp_path / "phase_1.pth"
+    torch.save({"model": official_state(sam.image_encoder), "epoch": 9}, alone)
+    assert "convert_weights.py" in fails(capsys, "--checkpoint", alone, *data, *SMALL)
+    assert not list(tmp_path.glob("*.json")), "nothing is written when nothing was measured"
+
+
+def test_too_many_broken_images_stop_the_run(capsys, photographs, checkpoint, tmp_path):
+    root = tmp_path / "copy"
+    (root / "images").mkdir(parents=True)
+    (root / "annotations").symlink_to(photographs / "annotations")
+    (root / "images" / "val").mkdir()
+    for number, path in enumerate(sorted((photographs / "images" / "val").iterdir())):
+        content = path.read_bytes()
+        (root / "images" / "val" / path.name).write_bytes(content[:100] if number == 2 else content)
+    arguments = ["--checkpoint", checkpoint, "--data-path", root, "--num-samples", 3, "--num-instances", 1, *SMALL]
+    said = fails(capsys, *arguments)
+    assert "1 of 3" in said and "MAX_BAD_SHARE" in said and "sa_0_002" in said
+    output = tmp_path / "result.json"
+    main([CONFIG, "--output", str(output), *map(str, arguments), "DATA.MAX_BAD_SHARE", "0.5"])
+    assert "sa_0_002" in capsys.readouterr().out
+    assert json.loads(output.read_text())["results"][0]["images"] == 2
+
+
+def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photographs, checkpoint, sam, tmp_path):
+    raw = tmp_path / "ckpt_epoch_4.pth"
+    torch.save({"model": official_state(sam), "epoch": 4, "optimizer": {"state": {}}}, raw)
+    converted = tmp_path / "student.safetensors"
+    save_state(official_state(sam), converted)
+    contents = []
+    for path in (checkpoint, raw, converted):
+        main([CONFIG, "--checkpoint", str(path), "--data-path", str(photographs), "--num-samples", "2", *SMALL])
+        contents.append(json.loads(path.with_suffix(".mIoU.json").read_text()))
+    assert contents[0]["results"] == contents[1]["results"] == contents[2]["results"]
+    assert contents[1]["checkpoint"] == {"path": str(raw), "sha256": file_sha256(raw)}
+    said = capsys.readouterr().out
+    assert "ground truth exact (" in said and "float32" in said and "2 images" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [[], ["--prompt-types", "point", "--ground-truth", "edgesam"]])
+def test_script_of_the_guide(photographs, checkpoint, tmp_path, extra):
+    output = tmp_path / "result.json"
+    options = ["--data-path", photographs, "--num-samples", "2", "--num-instances", "2", "--output", output]
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "eval_mIoU.sh", CONFIG, checkpoint, *options, *extra, *SMALL],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    content = json.loads(output.read_text())
+    names = [result["protocol"]["name"] for result in content["results"]]
+    assert names == (["point"] if extra else [protocol.name for protocol in guide_suite()])
+    assert f"ground truth {'edgesam' if extra else 'exact'} (" in done.stdout
+    assert f"{content['results'][0]['miou'][0]:.4f}" in done.stdout
+
+
+def test_script_without_its_arguments_says_how_it_is_called():
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "eval_mIoU.sh", CONFIG], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stderr.startswith("usage:")

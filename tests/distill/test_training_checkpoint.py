@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_sam.config import load_config
+from edge_sam.distill.training_checkpoint import (
+    TrainingCheckpoint,
+    checkpoint_files,
+    epoch_file,
+    find_newest,
+    remove_step_files,
+    step_file,
+)
+from edge_sam.errors import EdgeSamError
+from edge_sam.modeling.checkpoints import read_state, save_state
+from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
+
+
+def settings(name=PHASE_1, *opts):
+    return load_config(ROOT / "training" / "configs" / f"{name}.yaml", opts=opts).model_dump(mode="json")
+
+
+def checkpoint(step=3):
+    optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    position = {"length": 8, "seed": 0, "shuffle": True, "epoch": 1, "images_seen": 4}
+    return TrainingCheckpoint({"weight": torch.arange(3.0)}, optimizer, step, position, settings())
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "ckpt_epoch_0.pth"
+    saved = checkpoint()
+    saved.save(path)
+    loaded = TrainingCheckpoint.load(path)
+    assert torch.equal(loaded.model["weight"], saved.model["weight"])
+    assert replace(loaded, model=saved.model) == saved
+    assert list(read_state(path)) == ["weight"]
+    content = torch.load(path, weights_only=True)
+    assert set(content["versions"]) == {"edge_sam", "torch", "timm"}
+    assert [file.name for file in tmp_path.iterdir()] == ["ckpt_epoch_0.pth"]
+
+
+def test_weights_alone_are_refused(tmp_path):
+    save_state({"weight": torch.ones(2)}, tmp_path / "weights.pth")
+    with pytest.raises(EdgeSamError, match="not a training checkpoint"):
+        TrainingCheckpoint.load(tmp_path / "weights.pth")
+
+
+def test_only_training_checkpoints_are_found(tmp_path):
+    names = [epoch_file(2), epoch_file(10), step_file(30), step_file(4)]
+    others = ["ckpt_epoch_11_model.pth", "ckpt_best.pth", ".ckpt_epoch_12.pth.77.tmp", "ckpt_epoch_x.pth"]
+    for name in names + others:
+        (tmp_path / name).touch()
+    found = {kind: [path.name for path in paths] for kind, paths in checkpoint_files(tmp_path).items()}
+    assert found == {
+        "epoch": ["ckpt_epoch_10.pth", "ckpt_epoch_2.pth"],
+        "step": ["ckpt_step_30.pth", "ckpt_step_4.pth"],
+    }
+
+
+def test_newest_is_the_one_with_the_most_steps(tmp_path):
+    assert find_newest(tmp_path, print) is None
+    checkpoint(step=20).save(tmp_path / epoch_file(1))
+    assert find_newest(tmp_path, print)[1].step == 20
+    checkpoint(step=17).save(tmp_path / step_file(17))
+    assert find_newest(tmp_path, print)[0].name == "ckpt_epoch_1.pth"
+    checkpoint(step=25).save(tmp_path / step_file(25))
+    assert find_newest(tmp_path, print)[0].name == "ckpt_step_25.pth"
+    remove_step_files(tmp_path, before=25)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt_epoch_1.pth", "ckpt_step_25.pth"]
+
+
+def test_a_broken_file_is_named_and_passed_over(tmp_path):
+    checkpoint(step=10).save(tmp_path / epoch_file(0))
+    checkpoint(step=20).save(tmp_path / epoch_file(1))
+    newest = tmp_path / epoch_file(1)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    said = []
+    assert find_newest(tmp_path, said.append)[1].step == 10
+    assert len(said) == 1 and "ckpt_epoch_1.pth" in said[0]
+    (tmp_path / epoch_file(0)).write_bytes(b"")
+    with pytest.raises(EdgeSamError, match="no other checkpoint"):
+        find_newest(tmp_path, said.append)
+
+
+@pytest.mark.parametrize(
+    ("name", "opts", "key"),
+    [
+        (PHASE_1, ("MODEL.TYPE", "rep_vit_m2"), "MODEL.TYPE"),
+        (PHASE_1, ("DATA.IMG_SIZE", "512"), "DATA.IMG_SIZE"),
+        (PHASE_1, ("SEED", "1"), "SEED"),
+        (PHASE_2, (), "DISTILL.ENCODER_ONLY"),
+    ],
+)
+def test_another_run_is_refused(name, opts, key):
+    with pytest.raises(EdgeSamError, match=f"here.pth: its run has {key}"):
+        checkpoint().expect_settings(settings(name, *opts), Path("here.pth"))
+
+
+def test_what_may_change_is_reported():
+    now = settings(PHASE_1, "TRAIN.EPOCHS", "12", "DATA.NUM_WORKERS", "1", "OUTPUT", "elsewhere")
+    assert checkpoint().expect_settings(now, Path("x")) == ["TRAIN.EPOCHS 10 -> 12"]

@@ -1,0 +1,100 @@
+import pytest
+
+from edge_sam.config import RunConfig, load_config
+from edge_sam.errors import EdgeSamError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="recipe.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_name_is_the_file_s_unless_it_holds_one(write):
+    assert load_config(write("SEED: 1")).NAME == "recipe"
+    assert load_config(write("NAME: other")).NAME == "other"
+
+
+def test_round_trip(write, tmp_path):
+    config = load_config(
+        write("TRAIN: {BASE_LR: 3.2e-3}\nDATA: {FILTER_BY_AREA: [10, 1e5]}\nDISTILL: {PROMPT_TYPE: [point]}")
+    )
+    again = load_config(write(config.to_yaml(), "resolved.yaml"))
+    assert again == config
+    assert RunConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_numbers_as_everybody_writes_them(write):
+    config = load_config(write("TRAIN: {BASE_LR: 1e-3, MIN_LR: 1.0e-5}"), opts=["TRAIN.WARMUP_LR", "5e-7"])
+    assert (config.TRAIN.BASE_LR, config.TRAIN.MIN_LR, config.TRAIN.WARMUP_LR) == (1e-3, 1e-5, 5e-7)
+
+
+def test_opts_win_over_options_which_win_over_the_file(write):
+    path = write("DATA: {BATCH_SIZE: 1, NUM_WORKERS: 1}\nSEED: 1")
+    config = load_config(path, {"DATA.BATCH_SIZE": 2, "SEED": 2, "TAG": None}, ["SEED", "3"])
+    assert (config.DATA.BATCH_SIZE, config.DATA.NUM_WORKERS, config.SEED, config.TAG) == (2, 1, 3, "default")
+
+
+@pytest.mark.parametrize(
+    ("text", "opts", "message"),
+    [
+        ("DISTIL: {}", (), "unknown key DISTIL; known here: NAME, DATA"),
+        ("TRAIN: {EPOCH: 3}", (), "unknown key TRAIN.EPOCH; known here: EPOCHS"),
+        ("TRAIN: {OPTIMIZER: {LR: 3}}", (), "unknown key TRAIN.OPTIMIZER.LR; known here: NAME, EPS, BETAS"),
+        ("{}", ("DATA.IMAGE_SIZE", "256"), "unknown key DATA.IMAGE_SIZE"),
+        ("{}", ("SEED.X", "1"), "unknown key SEED.X|SEED"),
+        ("SEED: 1", ("SEED.X", "1"), "SEED is a setting, not a section"),
+        ("{}", ("SEED",), "'SEED' has no value"),
+        ("TRAIN: {EPOCHS: many}", (), "TRAIN.EPOCHS: .*found 'many'"),
+        ("DATA: {IMG_SIZE: 200}", (), "DATA.IMG_SIZE"),
+        ("DATA: {IMG_SIZE: 2048}", (), "DATA.IMG_SIZE"),
+        ("MODEL: {TYPE: rep_vit_m9}", (), "MODEL.TYPE.*rep_vit_m1"),
+        ("DISTILL: {PROMPT_TYPE: [scribble]}", (), "DISTILL.PROMPT_TYPE"),
+        ("DISTILL: {MULTIMASK_OUTPUT: 2}", (), "DISTILL.MULTIMASK_OUTPUT"),
+        ("DISTILL: {ENCODER_ONLY: false}", (), "nothing to learn"),
+        ("DISTILL: {DECODER_BCE: 1.0}", (), "DISTILL.ENCODER_ONLY is true"),
+        ("- a\n- b", (), "holds no mapping"),
+        ("a: [", (), "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(write, text, opts, message):
+    with pytest.raises(EdgeSamError, match=message) as error:
+        load_config(write(text), opts=opts)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_names_where_the_shipped_ones_are(tmp_path):
+    with pytest.raises(EdgeSamError, match=r"nothing\.yaml: no such configuration file .*training/configs/"):
+        load_config(tmp_path / "nothing.yaml")
+
+
+REFUSED = [
+    "DATA.LOAD_GT_MASK", "DATA.MASK_NMS", "DATA.DEBUG", "DISTILL.CHANNEL_WISE", "DISTILL.CORRELATION",
+    "DISTILL.DECODER_FEAT", "DISTILL.DECODER_QUERY", "DISTILL.DECODER_ATTN", "DISTILL.POINT_REND_SAMPLING",
+    "DISTILL.PROMPT_BOX_TO_POINT", "DISTILL.PROMPT_MASK_TO_POINT", "DISTILL.LORA", "DISTILL.RPN_HEAD",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_settings_of_the_family_that_do_not_work_here_say_so(write, key):
+    section, leaf = key.split(".")
+    assert load_config(write(f"{section}: {{{leaf}: false}}")) == load_config(write("{}"))
+    with pytest.raises(EdgeSamError, match=f"{key} = True is not supported: .{{20}}"):
+        load_config(write(f"{section}: {{{leaf}: true}}"))
+    with pytest.raises(EdgeSamError, match=f"{key} = 0.5 is not supported"):
+        load_config(write("{}"), opts=[key, "0.5"])
+
+
+def test_settings_are_frozen(write):
+    config = load_config(write("{}"))
+    with pytest.raises(ValueError, match="frozen"):
+        config.SEED = 2
+
+
+def test_run_folder(write):
+    config = load_config(write("{}"), {"OUTPUT": "here", "TAG": "first"})
+    assert config.run_folder.parts == ("here", "recipe", "first")

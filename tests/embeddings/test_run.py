@@ -12,6 +12,8 @@ import torch
 import yaml
 
 from edge_sam.config import load_config
+from edge_sam.data.sa1b import Sa1bDataset, collate
+from edge_sam.embeddings.dataset import WithTeacherEmbedding
 from edge_sam.embeddings.run import main
 from edge_sam.embeddings.store import EmbeddingStore
 from edge_sam.modeling.checkpoints import official_state, save_state
@@ -184,3 +186,18 @@ def test_every_shipped_recipe_means_the_model_of_its_checkpoint(path, golden_man
     shapes = golden_manifest(manifests.get(config.MODEL.TYPE, "edge_sam"))
     expected = {name: shape for name, shape in shapes.items() if name.startswith("image_encoder.")}
     assert {f"image_encoder.{name}": list(tensor.shape) for name, tensor in official_state(encoder).items()} == expected
+
+
+@pytest.mark.parametrize(("dtype", "largest_error"), [("float16", 1e-3), ("int8", 1e-2)])
+def test_real_photographs_are_stored_as_training_will_see_them(tmp_path, shared, dtype, largest_error):
+    checkpoint, data = shared("lab_teacher", "lab_teacher_256.pth"), shared("realdata", "SA-1B")
+    opts = ["DATA.NUM_SAMPLES", "3", "DISTILL.UPSAMPLE_MODE", "bilinear", "DISTILL.TEACHER_EMBED_DTYPE", dtype]
+    main(command(tmp_path, checkpoint, "--data-path", str(data), opts=opts))
+    store = EmbeddingStore.open(tmp_path / "embed" / "train")
+    dataset = WithTeacherEmbedding(Sa1bDataset(data, "train", 256, num_samples=3), store)
+    batch = collate([dataset[index] for index in range(3)])
+    teacher = build_sam("rep_vit_m1", 256, upsample_mode="bilinear", checkpoint=checkpoint).eval()
+    with torch.inference_mode():
+        expected = teacher.image_encoder(teacher.preprocess(batch.images, batch.sizes))
+    error = (batch.teacher_embedding.float() - expected).square().mean().sqrt() / expected.square().mean().sqrt()
+    assert 1e-6 < error < largest_error

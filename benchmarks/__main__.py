@@ -1,0 +1,39 @@
+"""Run every measurement, or those named, and print one Markdown table: ``python -m benchmarks [NAME ...]``."""
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+
+import torch
+
+from benchmarks import embedding_store, evaluating, loading, training_steps
+from benchmarks.measurement import HEADER, Measurement
+
+MEASURES: dict[str, Callable[[], list[Measurement]]] = {
+    "loading": loading.measure,
+    "embedding_store": embedding_store.measure,
+    "training_steps": training_steps.measure,
+    "evaluating": evaluating.measure,
+}
+
+
+def main() -> None:
+    """Parse the command line, measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *MEASURES], help="default: all")
+    names = parser.parse_args().names or list(MEASURES)
+    print(f"{_machine()}, PyTorch {torch.__version__}\n\n{HEADER}", flush=True)
+    for name in names:
+        for measurement in MEASURES[name]():
+            print(measurement.row(), flush=True)
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    main()

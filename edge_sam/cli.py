@@ -31,9 +31,7 @@ def _add_prepare(commands: "Commands[argparse.ArgumentParser]") -> None:
     sa1b = sources.add_parser("sa1b", help="SA-1B, from links or tars; resumes, checks, lists", allow_abbrev=False)
     sa1b.add_argument("source", type=Path, help="your link file (file_name<TAB>cdn_link) or a folder of tars")
     sa1b.add_argument("--split", choices=("train", "val"), required=True)
-    sa1b.add_argument(
-        "--subset", type=Path, metavar="FILE", help="tar names, one a line (default: the paper's)"
-    )
+    sa1b.add_argument("--subset", type=Path, metavar="FILE", help="tar names, one a line (default: the paper's)")
     sa1b.add_argument("--data-path", type=Path, default=Path("datasets/SA-1B"), help="default: %(default)s")
     sa1b.add_argument("--workers", type=int, metavar="N", help="checking threads (default: one a core)")
     sa1b.add_argument("--keep-tars", action="store_true", help="keep downloaded tars after they are laid out")

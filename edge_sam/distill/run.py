@@ -67,7 +67,7 @@ def train(config: RunConfig, world: World) -> bool:
     torch.manual_seed(config.SEED)
     with agree_on_errors():
         folder = RunFolder(config, world)
-        dataset = _open_data(config)
+        dataset = _open_data(config, folder.say)
         sampler = ResumableSampler(len(dataset), world.rank, world.size, config.DATA.BATCH_SIZE, config.SEED)
         checkpoint = _find_checkpoint(config, folder)
         models = _build_models(config, checkpoint, folder.say)
@@ -98,7 +98,7 @@ class _Models:
     teacher: tuple[PromptEncoder, MaskDecoder]
 
 
-def _open_data(config: RunConfig) -> WithTeacherEmbedding:
+def _open_data(config: RunConfig, say: Callable[[str], None]) -> WithTeacherEmbedding:
     data, distill = config.DATA, config.DISTILL
     store = EmbeddingStore.open(Path(distill.TEACHER_EMBED_PATH) / "train")
     store.expect({"image_size": data.IMG_SIZE, "teacher_sha256": file_sha256(distill.TEACHER_CHECKPOINT)})
@@ -114,7 +114,12 @@ def _open_data(config: RunConfig) -> WithTeacherEmbedding:
         box_jitter=data.BOX_JITTER,
         seed=config.SEED,
     )
-    return WithTeacherEmbedding(dataset, store)
+    joined = WithTeacherEmbedding(dataset, store)
+    if dataset.unannotated:
+        say(f"left out: {dataset.unannotated} images without an annotation file")
+    if len(joined) < len(dataset):
+        say(f"left out: {len(dataset) - len(joined)} images that the embedding pass refused")
+    return joined
 
 
 def _find_checkpoint(config: RunConfig, folder: RunFolder) -> TrainingCheckpoint | None:

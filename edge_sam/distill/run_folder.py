@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from edge_sam.config import RunConfig
 from edge_sam.data.sa1b import Refusal
-from edge_sam.distributed import World, gather_objects
+from edge_sam.distributed import World, agree_on_errors, gather_objects
 from edge_sam.errors import EdgeSamError
 
 BEST_CHECKPOINT = "ckpt_best.pth"
@@ -41,21 +41,35 @@ class RunFolder:
         self._tensorboard: SummaryWriter | None = None
         self._wandb: Any = None
         self._progress: Progress | None = None
-        if world.is_main:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise EdgeSamError(
-                    f"{self.path}: cannot be made ({error.strerror}); --output names another place"
-                ) from error
+        self._unwritten: list[str] | None = []
+        """Lines said before the folder exists: a run that cannot begin leaves nothing."""
 
     def begin(self, step: int, total_steps: int) -> None:
         """Get ready to go on after ``step`` of ``total_steps``: what was recorded of later steps is dropped."""
-        kept = [refusal for found in gather_objects(self._read_refusals()) for refusal in found]
-        self._known_refusals = set(kept)
-        if not self._world.is_main:
-            return
-        (self.path / "config.yaml").write_text(self._config.to_yaml())
+        self._known_refusals = set(gather_objects(self._read_refusals())[0])
+        with agree_on_errors():
+            if self._world.is_main:
+                self._make()
+                self._begin_records(step)
+        if self._world.is_main and Console().is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+            self._progress = Progress(*columns, transient=True)
+            self._progress.add_task("", total=total_steps, completed=step)
+            self._progress.start()
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "config.yaml").write_text(self._config.to_yaml())
+        except OSError as error:
+            raise EdgeSamError(
+                f"{self.path}: cannot be written ({error.strerror}); --output names another place"
+            ) from error
+        said, self._unwritten = self._unwritten or [], None
+        for line in said:
+            self._log(line)
+
+    def _begin_records(self, step: int) -> None:
         metrics = self.path / "metrics.jsonl"
         lines = [json.dumps(record) + "\n" for record in _read_lines(metrics) if record["step"] <= step]
         metrics.write_text("".join(lines))
@@ -65,22 +79,24 @@ class RunFolder:
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
         if self._config.USE_WANDB:
             self._wandb = _start_wandb(self._config)
-        if Console().is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-            self._progress = Progress(*columns, transient=True)
-            self._progress.add_task("", total=total_steps, completed=step)
-            self._progress.start()
 
     def say(self, line: str) -> None:
         """Print a line and keep it in ``log.txt``."""
         if not self._world.is_main:
             return
-        with (self.path / "log.txt").open("a") as file:
-            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+        stamped = f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n"
+        if self._unwritten is None:
+            self._log(stamped)
+        else:
+            self._unwritten.append(stamped)
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False)
         else:
             print(line, flush=True)
+
+    def _log(self, line: str) -> None:
+        with (self.path / "log.txt").open("a") as file:
+            file.write(line)
 
     def advance(self, step: int, status: str) -> None:
         """Move the bar of a terminal to ``step``."""

@@ -165,7 +165,7 @@ class Trainer:
         image_ids: list[str] = []
         means: dict[str, Tensor] = {}
         for number in range(accumulated):
-            batch = next(batches).to(self.world.device, non_blocking=True)
+            batch = _next(batches).to(self.world.device, non_blocking=True)
             waits = self.world.size > 1 and number + 1 < accumulated
             with self.model.no_sync() if waits else nullcontext():
                 with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.settings.amp):
@@ -277,6 +277,13 @@ class _Window:
 
     def seconds(self) -> float:
         return max(time.monotonic() - self.started, 1e-9)
+
+
+def _next(batches: Iterator[Batch]) -> Batch:
+    try:
+        return next(batches)
+    except EdgeSamError as error:  # of a worker, which puts its whole traceback before the message
+        raise EdgeSamError(str(error).strip().rpartition("EdgeSamError: ")[2]) from error
 
 
 def _distributed(task: nn.Module, device: torch.device) -> DistributedDataParallel:

@@ -91,3 +91,12 @@ def test_the_best_checkpoint_is_marked(folder, config):
     again.begin(10, 30)
     assert again.best() is None
     again.close()
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(config, tmp_path):
+    folder = RunFolder(config, ALONE)
+    folder.say("first words")
+    assert not (tmp_path / PHASE_1).exists()
+    folder.begin(0, 10)
+    assert "first words" in (folder.path / "log.txt").read_text()
+    folder.close()

@@ -162,3 +162,17 @@ def test_autocast_is_behind_its_switch(build):
 
     build(TrainerSettings(epochs=1, amp=True), task=Spy()).run(StopSignal())
     assert set(kinds) == {torch.bfloat16}
+
+
+def test_what_a_worker_refuses_is_one_line(build, dataset, monkeypatch):
+    class Hopeless(type(dataset)):
+        def __init__(self):
+            self.ids = dataset.ids
+
+        def __getitem__(self, key):
+            raise EdgeSamError("100 images in a row are unusable")
+
+    trainer = build(TrainerSettings(epochs=1))
+    trainer.loader = DataLoader(Hopeless(), batch_size=2, sampler=trainer.sampler, num_workers=1)
+    with pytest.raises(EdgeSamError, match=r"^100 images in a row are unusable$"):
+        trainer.run(StopSignal())

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from edge_sam.config import load_config
+from edge_sam.distill.convert import main
+from edge_sam.distill.training_checkpoint import TrainingCheckpoint, find_newest
+from edge_sam.modeling.checkpoints import official_state, read_state, split_state
+from edge_sam.modeling.registry import build_image_encoder, build_sam
+from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What the two phases leave, with random weights."""
+    folder = tmp_path_factory.mktemp("runs")
+    torch.manual_seed(5)
+    models = {PHASE_1: build_image_encoder("rep_vit_m1", 256), PHASE_2: build_sam("rep_vit_m1", 256)}
+    for name, model in models.items():
+        config = load_config(ROOT / "training" / "configs" / f"{name}.yaml", opts=("DATA.IMG_SIZE", "256"))
+        position = {"length": 8, "seed": 0, "shuffle": True, "epoch": 1, "images_seen": 0}
+        checkpoint = TrainingCheckpoint(official_state(model), {}, 1, position, config.model_dump(mode="json"))
+        checkpoint.save(folder / name / "ckpt_epoch_0.pth")
+    return folder
+
+
+def test_phase_1_is_joined_with_the_teacher(trained, workplace, capsys):
+    source = trained / PHASE_1 / "ckpt_epoch_0.pth"
+    main([str(source), "--encoder-only", "--teacher", str(workplace.teacher)])
+    target = source.with_name("ckpt_epoch_0_model.pth")
+    assert str(target) in capsys.readouterr().out
+    parts, teacher = split_state(read_state(target)), split_state(read_state(workplace.teacher))
+    assert list(read_state(target)) == list(read_state(workplace.teacher))
+    for part, expected in (
+        ("image_encoder", read_state(source)),
+        ("prompt_encoder", teacher["prompt_encoder"]),
+        ("mask_decoder", teacher["mask_decoder"]),
+    ):
+        assert all(torch.equal(parts[part][name], tensor) for name, tensor in expected.items())
+    build_sam("rep_vit_m1", 256, checkpoint=target)
+    assert find_newest(source.parent, print)[0] == source
+
+
+@pytest.mark.parametrize("option", [[], ["--safetensors"]])
+def test_phase_2_becomes_plain_weights(trained, option):
+    source = trained / PHASE_2 / "ckpt_epoch_0.pth"
+    main([str(source), *option])
+    target = source.with_name("ckpt_epoch_0_model" + (".safetensors" if option else ".pth"))
+    before, after = read_state(source), read_state(target)
+    assert set(before) == set(after) and all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("config", "option", "message"),
+    [(PHASE_1, [], "add --encoder-only"), (PHASE_2, ["--encoder-only"], "leave out --encoder-only")],
+)
+def test_the_other_phase_is_refused(trained, workplace, capsys, config, option, message):
+    with pytest.raises(SystemExit):
+        main([str(trained / config / "ckpt_epoch_0.pth"), *option, "--teacher", str(workplace.teacher)])
+    assert message in capsys.readouterr().err
+
+
+def test_plain_weights_are_refused(workplace, capsys):
+    with pytest.raises(SystemExit):
+        main([str(workplace.teacher)])
+    assert "not a training checkpoint" in capsys.readouterr().err
+
+
+def test_a_missing_teacher_names_its_download(trained, tmp_path, capsys):
+    missing = tmp_path / "sam_vit_h_4b8939.pth"
+    with pytest.raises(SystemExit):
+        main([str(trained / PHASE_1 / "ckpt_epoch_0.pth"), "--encoder-only", "--teacher", str(missing)])
+    assert "edgesam download sam_vit_h" in capsys.readouterr().err

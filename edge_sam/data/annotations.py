@@ -184,10 +184,10 @@ def _box(value: Any, size: tuple[int, int]) -> NDArray[np.float64]:  # noqa: ANN
     right, bottom = left + width, top + height
     if min(left, top) < -_TOLERANCE or right > size[1] + _TOLERANCE or bottom > size[0] + _TOLERANCE:
         raise BrokenSample(f"bbox {value} is outside of the picture of {size[1]} x {size[0]}")
-    box = np.array([max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])], np.float64)
+    box = (max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0]))
     if box[2] <= box[0] or box[3] <= box[1]:
         raise BrokenSample(f"bbox {value} has no area")
-    return box
+    return np.array(box, np.float64)
 
 
 def _point(value: Any, size: tuple[int, int]) -> NDArray[np.float64]:  # noqa: ANN401

@@ -36,27 +36,28 @@ def compressed_totals(texts: Sequence[bytes]) -> RunLengthTotals:
     """Sum up compressed run lengths; all texts at once, since a picture has a hundred."""
     count = len(texts)
     lengths = np.array([len(text) for text in texts], np.int64)
-    codes = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64) - _CODE_OF_ZERO
+    codes = np.frombuffer(b"".join(texts), np.uint8) - _CODE_OF_ZERO  # wraps: foreign characters become large
     if not len(codes):
         return RunLengthTotals(np.zeros(count, np.int64), np.zeros(count, np.int64))
-    text_of_code = np.repeat(np.arange(count), lengths)
-    last_codes = np.cumsum(lengths)[lengths > 0] - 1
-
-    malformed = np.zeros(count, bool)
-    malformed[text_of_code[(codes < 0) | (codes >= 2 * _MORE_DIGITS)]] = True
+    bounds = np.cumsum(lengths)
+    last_codes = bounds[lengths > 0] - 1
     ends_number = (codes & _MORE_DIGITS) == 0
-    malformed[text_of_code[last_codes[~ends_number[last_codes]]]] = True
+    unended = last_codes[~ends_number[last_codes]]
     ends_number[last_codes] = True  # a malformed text must not run on into the next
 
     ends = np.flatnonzero(ends_number)
-    text_of_number = text_of_code[ends]
+    first = np.searchsorted(ends, bounds - lengths)  # each text's first number
+    numbers_in_text = np.diff(first, append=len(ends))
     differences, digits = _numbers(codes, ends)
-    malformed[text_of_number[digits > _MAX_DIGITS]] = True
-    runs, position = _undo_differences(differences, text_of_number, count)
-    malformed[text_of_number[runs < 0]] = True
+    position = np.arange(len(ends)) - np.repeat(first, numbers_in_text)
+    runs = _undo_differences(differences, position, first, numbers_in_text)
+    bad_numbers = ends[(digits > _MAX_DIGITS) | (runs < 0)]
+    bad_codes = np.concatenate([unended, np.flatnonzero(codes >= 2 * _MORE_DIGITS), bad_numbers])
+    malformed = np.zeros(count, bool)
+    malformed[np.searchsorted(bounds, bad_codes, side="right")] = True
 
-    pixels = _sum_by_text(runs, text_of_number, count)
-    area = _sum_by_text(np.where(position % 2 == 1, runs, 0), text_of_number, count)
+    pixels = _sum_by_text(runs, first, numbers_in_text)
+    area = _sum_by_text(runs * (position & 1), first, numbers_in_text)
     return RunLengthTotals(np.where(malformed, -1, pixels), np.where(malformed, 0, area))
 
 
@@ -67,32 +68,39 @@ def uncompressed_totals(runs: Sequence[Any]) -> tuple[int, int]:
     return sum(runs), sum(runs[1::2])
 
 
-def _numbers(codes: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _numbers(codes: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the signed numbers whose last digits stand at ``ends``, and how many digits each has."""
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    digits = ends - starts + 1
-    place = np.minimum(np.arange(len(codes)) - np.repeat(starts, digits), _MAX_DIGITS)
-    values = np.add.reduceat((codes & (_MORE_DIGITS - 1)) << (5 * place), starts)
-    negative = (codes[ends] & _SIGN) != 0
-    return values - np.where(negative, np.int64(1) << (5 * np.minimum(digits, _MAX_DIGITS)), 0), digits
+    digits = np.diff(ends, prepend=-1)
+    starts = ends - digits + 1
+    values = (codes[starts] & (_MORE_DIGITS - 1)).astype(np.int64)
+    values[(digits == 1) & (codes[ends] & _SIGN != 0)] -= _MORE_DIGITS
+    for place in range(1, min(int(digits.max()), _MAX_DIGITS)):
+        longer = np.flatnonzero(digits > place)
+        digit = codes[starts[longer] + place].astype(np.int64) & (_MORE_DIGITS - 1)
+        ends_below_zero = (digits[longer] == place + 1) & (digit & _SIGN != 0)
+        values[longer] += (digit - _MORE_DIGITS * ends_below_zero) << (5 * place)
+    return values, digits
 
 
 def _undo_differences(
-    differences: NDArray[np.int64], text: NDArray[np.int64], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return run lengths, and each one's position in its text, from differences over two places."""
-    first = np.searchsorted(text, np.arange(count))
-    position = np.arange(len(text)) - first[text]
-    runs = np.where(position == 0, differences, 0)
+    differences: NDArray[np.int64],
+    position: NDArray[np.int64],
+    first: NDArray[np.int64],
+    numbers_in_text: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return run lengths from differences over two places; the very first run of a text has no successor."""
+    runs = differences.copy()
     for parity in (0, 1):
-        chain = (position % 2 == parity) & (position > 0)  # the very first run has no successor in its chain
-        sums = np.cumsum(np.where(chain, differences, 0))
-        before = np.concatenate(([0], sums))[first]
-        runs = np.where(chain, sums - before[text], runs)
-    return runs, position
+        chain = np.flatnonzero(((position & 1) == parity) & (position > 0))
+        sums = np.concatenate(([0], np.cumsum(differences[chain])))
+        before = sums[np.searchsorted(chain, first)]
+        runs[chain] = sums[1:] - np.repeat(before, numbers_in_text)[chain]
+    return runs
 
 
-def _sum_by_text(values: NDArray[np.int64], text: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _sum_by_text(
+    values: NDArray[np.int64], first: NDArray[np.int64], numbers_in_text: NDArray[np.int64]
+) -> NDArray[np.int64]:
     sums = np.concatenate(([0], np.cumsum(values)))
-    bounds = np.searchsorted(text, np.arange(count + 1))
-    return np.diff(sums[bounds])
+    totals: NDArray[np.int64] = sums[first + numbers_in_text] - sums[first]
+    return totals

@@ -40,7 +40,7 @@ def test_malformed_text_harms_no_neighbour(texts, mask):
 
 
 def test_malformed_text_is_told():
-    unended, foreign, negative, endless = b"P", b"\xff1", b"5J", b"o" * 20 + b"0"
+    unended, foreign, negative, endless = b"P", b"\xff1", b"5J9", b"o" * 20 + b"0"
     assert compressed_totals([unended, foreign, negative, endless]).pixels.tolist() == [-1, -1, -1, -1]
 
 

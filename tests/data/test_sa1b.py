@@ -267,7 +267,7 @@ def test_batch_moves(root):
     assert batch.images.device.type == "cpu"
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_give_what_the_process_gives(root, context):
     dataset = Sa1bDataset(root, "train", 64, max_annotations=2, clicks=2, box_jitter=0.1)
     break_json(root, 2)

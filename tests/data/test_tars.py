@@ -53,6 +53,7 @@ HOSTILE = {
     "hard link": (special("sa_1.jpg", tarfile.LNKTYPE, "sa_2.jpg"), "not a plain file"),
     "device": (special("sa_1.jpg", tarfile.CHRTYPE), "not a plain file"),
     "pipe": (special("sa_1.jpg", tarfile.FIFOTYPE), "not a plain file"),
+    "with holes": (special("sa_1.jpg", tarfile.GNUTYPE_SPARSE), "not a plain file"),
     "twice": ("sa_2.jpg", "is there twice"),
 }
 

@@ -1,5 +1,6 @@
 """Mean IoU of a model's masks over the instances of a data set, after the first prompt and after each click."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class MiouResult:
     @property
     def miou(self) -> list[float]:
         """Mean over all instances, whatever image they are of: after the first prompt, +1, +2, ..."""
-        return [float(value) for value in self.iou.mean(axis=0)]
+        return [math.fsum(column) / len(column) for column in self.iou.T]
 
     @property
     def instances(self) -> int:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,18 +122,31 @@ def _kind(module: nn.Module) -> str:
     return f"Sam with {type(module.image_encoder).__name__}" if isinstance(module, Sam) else type(module).__name__
 
 
+_FAMILIES = {
+    "features.0.0.c.weight": "an EdgeSAM checkpoint (rep_vit_m1, rep_vit_m2, rep_vit_m3)",
+    "pos_embed": "a SAM checkpoint (vit_b, vit_l, vit_h)",
+    "patch_embed.seq.0.c.weight": "a MobileSAM checkpoint (vit_t)",
+}
+
+
+def _family(names: Iterable[str]) -> str:
+    """Recognise the image encoder that ``names`` belong to; empty if there is none known among them."""
+    bare = {name.removeprefix("image_encoder.") for name in names}
+    return next((family for mark, family in _FAMILIES.items() if mark in bare), "")
+
+
 def _hint(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Say what the state may be instead, if it looks like something known."""
     if _is_repvit_m0_9(state):
         return f"; {_M0_9_SENTENCE}"
-    has_parts = any(name.startswith(f"{part}.") for part in PARTS for name in state)
-    if isinstance(module, Sam) and not has_parts:
+    found, wanted = _family(state), _family(official_names(module))
+    if found and wanted and found != wanted:
+        return f"; this looks like {found}"
+    if isinstance(module, Sam) and not any(name.startswith("mask_decoder.") for name in state):
         return (
-            "; a checkpoint of the encoder alone? Convert it first: "
+            "; if this is a training checkpoint of the encoder alone, convert it first: "
             "python scripts/convert_weights.py FILE --encoder-only"
         )
-    if isinstance(module, Sam) and not any(name.startswith("image_encoder.features.") for name in state):
-        return "; a checkpoint of another model type?"
     return ""
 
 

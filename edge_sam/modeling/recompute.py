@@ -15,16 +15,20 @@ def recomputed(part: nn.Module, x: Tensor) -> Tensor:
 
 
 def _first_and_second_run(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _frozen_statistics(part)
+    return nullcontext(), _kept_statistics(part)
 
 
 @contextmanager
-def _frozen_statistics(part: nn.Module) -> Iterator[None]:
-    norms = [module for module in part.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+def _kept_statistics(part: nn.Module) -> Iterator[None]:
+    norms = [module for module in part.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone() for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum = momentum
+            if count is not None and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.copy_(count)

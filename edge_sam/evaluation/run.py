@@ -37,7 +37,9 @@ _PROTOCOL_OPTIONS = ("prompt_types", "point_from", "refine_iter", "num_multimask
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's description."""
-    parser = argparse.ArgumentParser(prog="eval_mIoU.py", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="eval_mIoU.py", description="Mean IoU of a checkpoint on images with annotated masks.", allow_abbrev=False
+    )
     add_run_arguments(parser, positional_config=True)
     parser.add_argument(
         "--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, or a SAM"

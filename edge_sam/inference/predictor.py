@@ -82,7 +82,8 @@ class SamPredictor:
             masks (K, H, W), bool or float32; scores (K,); low-resolution logits (K, 4h, 4w).
 
         Raises:
-            EdgeSamError: no image, points without labels, arrays of other shapes, another number of masks.
+            EdgeSamError: no image, no prompt, points without labels, another label, arrays of other shapes, another
+                number of masks.
         """
         coordinates, labels = _points(point_coords, point_labels)
         boxes = None if box is None else _shaped("box", box, (4,))
@@ -130,11 +131,9 @@ class SamPredictor:
         features = self.get_image_embedding()
         if num_multimask_outputs not in (1, 3, 4):
             raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {num_multimask_outputs}")
-        points = None
-        if point_coords is not None:
-            if point_labels is None:
-                raise EdgeSamError("point_coords were given without point_labels (1 foreground, 0 background)")
-            points = (point_coords, point_labels)
+        if point_coords is None and boxes is None and mask_input is None:
+            raise EdgeSamError("no prompt: give points, a box or a mask")
+        points = None if point_coords is None or point_labels is None else (point_coords, point_labels)
         sparse, dense = self.model.prompt_encoder(points, boxes, mask_input)
         pe = self.model.prompt_encoder.get_dense_pe()
         low_resolution, scores = self.model.mask_decoder(features, pe, sparse, dense, num_multimask_outputs)
@@ -154,7 +153,12 @@ class SamPredictor:
         return self.features
 
     def apply_coords(self, coordinates: Tensor) -> Tensor:
-        """Scale (..., 2) from pixels of the image to input pixels, float32."""
+        """Scale (..., 2) from pixels of the image to input pixels, float32.
+
+        Raises:
+            EdgeSamError: no image was set.
+        """
+        self.get_image_embedding()
         ratio = [self.input_size[i] / self.original_size[i] for i in (1, 0)]
         return (coordinates.double() * coordinates.new_tensor(ratio, dtype=torch.float64)).float()
 
@@ -182,8 +186,9 @@ def stability_score(logits: Tensor, threshold: float = MASK_THRESHOLD, offset: f
 def _rgb(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
     if isinstance(image, Image.Image):
         return np.array(image.convert("RGB"))
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    is_array = isinstance(image, np.ndarray)
+    if not is_array or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        found = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
         raise EdgeSamError(f"an image is a PIL image or an RGB array, uint8 (H, W, 3), not {found}")
     return image
 
@@ -195,6 +200,8 @@ def _points(
         return None, None
     if coordinates is None or labels is None:
         raise EdgeSamError("point_coords and point_labels (1 foreground, 0 background) come together")
+    if not np.isin(labels, (-1, 0, 1)).all():
+        raise EdgeSamError(f"a point's label is 1 (foreground), 0 (background) or -1 (padding), not {list(labels)}")
     return _shaped("point_coords", coordinates, (len(labels), 2)), torch.as_tensor(np.asarray(labels)).long()
 
 

@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import edge_sam
+from edge_sam.errors import EdgeSamError
+from edge_sam.inference.predictor import SamPredictor, stability_score
+from edge_sam.modeling.checkpoints import load_official
+from edge_sam.modeling.registry import build_sam
+from tests.modeling.rounding import expect_golden, more_than_one_thread
+
+
+@pytest.fixture(scope="module")
+def golden_predictor(golden_state):
+    sam = build_sam("rep_vit_m1")
+    load_official(sam, golden_state("edge_sam"), "golden")
+    return SamPredictor(sam)
+
+
+@pytest.mark.parametrize("picture", ["truck", "groceries"])
+def test_a_whole_session_is_the_golden_one(picture, golden_predictor, golden, shared):
+    arrays = golden("predictor")
+    predictor = golden_predictor
+    prompt = [arrays[f"{picture}_{name}"] for name in ("point_coords", "point_labels", "box")]
+    expected = {
+        "maskinput_low": arrays[f"{picture}_maskinput_low"],
+        "maskinput_score": arrays[f"{picture}_maskinput_score"],
+    }
+    for count in (1, 3, 4):
+        expected[f"n{count}_low"] = arrays[f"{picture}_n{count}_low"]
+        for stability in (0, 1):
+            expected[f"n{count}_s{stability}_scores"] = arrays[f"{picture}_n{count}_s{stability}_scores"]
+    logits = {}  # of the first session, which is the one with the embedding as it is
+
+    def session(embedding: torch.Tensor) -> dict[str, torch.Tensor]:
+        predictor.features = embedding
+        answers = {}
+        for count in (1, 3, 4):
+            for stability in (0, 1):
+                logits[count], scores, low = predictor.predict(
+                    *prompt, None, count, bool(stability), return_logits=True
+                )
+                answers[f"n{count}_s{stability}_scores"] = scores
+            answers[f"n{count}_low"] = low[:, ::8, ::8]
+        _, score, refined = predictor.predict(*prompt[:2], mask_input=low[:1], num_multimask_outputs=1)
+        answers |= {"maskinput_low": refined[:, ::8, ::8], "maskinput_score": score}
+        return {name: torch.from_numpy(answer) for name, answer in answers.items()}
+
+    with more_than_one_thread():
+        predictor.set_image(Image.open(shared("images", f"{picture}.jpg")))
+        embedding = predictor.get_image_embedding()
+        expect_golden_embedding(embedding, arrays, picture)
+        tolerance = expect_golden(
+            session, embedding, {name: torch.from_numpy(value) for name, value in expected.items()}
+        )
+    for count in (1, 3, 4):
+        expect_golden_masks(logits[count], arrays, f"{picture}_n{count}", tolerance)
+
+
+def expect_golden_embedding(embedding: torch.Tensor, arrays, picture: str) -> None:
+    expected = torch.from_numpy(arrays[f"{picture}_embedding"])
+    torch.testing.assert_close(embedding[..., ::4, ::4], expected, atol=1e-4, rtol=0)
+    whole = embedding.double()
+    stats = torch.stack([whole.mean(), whole.std(), whole.abs().max(), whole.square().sum()])
+    torch.testing.assert_close(stats, torch.from_numpy(arrays[f"{picture}_embedding_stats"]), atol=1e-4, rtol=1e-5)
+
+
+def expect_golden_masks(logits: np.ndarray, arrays, name: str, tolerance: float) -> None:
+    """Masks may differ only where the logit is so near 0 that the tolerance leaves it open."""
+    undecided = np.abs(logits) <= tolerance
+    area = (logits > 0).sum((1, 2))
+    assert (np.abs(area - arrays[f"{name}_area"]) <= undecided.sum((1, 2))).all()
+    thinned = logits[:, ::4, ::4]
+    bits = np.unpackbits(arrays[f"{name}_mask_bits"])[: thinned.size].reshape(thinned.shape).astype(bool)
+    assert not ((thinned > 0) != bits)[~undecided[:, ::4, ::4]].any()
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    torch.manual_seed(0)
+    return SamPredictor(build_sam("rep_vit_m1", 256))
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+
+
+POINT = (np.array([[30.0, 40.0]]), np.array([1]))
+
+
+def test_masks_have_the_size_of_the_picture(predictor, picture):
+    predictor.set_image(picture)
+    assert predictor.input_size == (144, 256)
+    masks, scores, low = predictor.predict(*POINT)
+    assert masks.shape == (3, 90, 160)
+    assert masks.dtype == bool
+    assert scores.shape == (3,)
+    assert low.shape == (3, 64, 64)
+    logits, _, _ = predictor.predict(*POINT, return_logits=True)
+    assert np.array_equal(logits > 0, masks)
+
+
+def test_an_array_and_a_pil_image_are_the_same_picture(predictor, picture):
+    predictor.set_image(picture)
+    embedding = predictor.get_image_embedding()
+    predictor.set_image(Image.fromarray(picture))
+    assert torch.equal(predictor.get_image_embedding(), embedding)
+    predictor.set_image(Image.fromarray(picture).convert("L"))
+    assert not torch.equal(predictor.get_image_embedding(), embedding)
+
+
+def test_predict_torch_answers_many_prompts_as_predict_answers_each(predictor, picture):
+    predictor.set_image(picture)
+    boxes = np.array([[10.0, 10.0, 60.0, 50.0], [5.0, 30.0, 150.0, 80.0]])
+    scaled = predictor.apply_coords(torch.from_numpy(boxes).view(2, 2, 2)).view(2, 4)
+    _, scores, low = predictor.predict_torch(None, None, scaled, num_multimask_outputs=4)
+    for i in range(2):
+        _, one_score, one_low = predictor.predict(box=boxes[i], num_multimask_outputs=4)
+        np.testing.assert_allclose(low[i].numpy(), one_low, atol=1e-5)
+        np.testing.assert_allclose(scores[i].numpy(), one_score, atol=1e-5)
+
+
+def test_coordinates_scale_each_axis_by_its_own_ratio(predictor, picture):
+    predictor.set_image(picture[:89])
+    height, width = predictor.input_size
+    corner = predictor.apply_coords(torch.tensor([[160.0, 89.0]]))
+    torch.testing.assert_close(corner, torch.tensor([[width, height]], dtype=torch.float32))
+
+
+def test_no_image_is_an_error(predictor, picture):
+    predictor.set_image(picture)
+    predictor.reset_image()
+    with pytest.raises(EdgeSamError, match="call set_image before predict"):
+        predictor.predict(*POINT)
+    with pytest.raises(EdgeSamError, match="call set_image before predict"):
+        predictor.predict(box=np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "no prompt"),
+        ({"point_coords": POINT[0]}, "come together"),
+        ({"point_labels": POINT[1]}, "come together"),
+        (
+            {"point_coords": POINT[0], "point_labels": np.array([1, 0])},
+            r"point_coords has shape \(1, 2\), not \(2, 2\)",
+        ),
+        ({"box": np.zeros((2, 4))}, r"box has shape \(2, 4\), not \(4,\)"),
+        ({"box": np.zeros(4), "mask_input": np.zeros((64, 64))}, r"mask_input has shape \(64, 64\), not \(1, 64, 64\)"),
+        ({"box": np.zeros(4), "num_multimask_outputs": 2}, "1, 3 or 4, not 2"),
+        ({"point_coords": POINT[0], "point_labels": np.array([7])}, "label"),
+    ],
+)
+def test_bad_prompts_are_named(arguments, message, predictor, picture):
+    predictor.set_image(picture)
+    with pytest.raises(EdgeSamError, match=message):
+        predictor.predict(**arguments)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8), np.zeros((0, 8, 3), np.uint8), "truck.jpg"]
+)
+def test_what_is_no_image_is_refused(image, predictor):
+    with pytest.raises(EdgeSamError, match="RGB array"):
+        predictor.set_image(image)
+
+
+def test_stability_is_the_iou_of_two_thresholds():
+    logits = torch.tensor([[[2.0, 0.5], [-0.5, -2.0]], [[-9.0, -9.0], [-9.0, -9.0]]])
+    torch.testing.assert_close(stability_score(logits), torch.tensor([1 / 3, 0.0]))
+
+
+def test_the_package_offers_it():
+    assert edge_sam.SamPredictor is SamPredictor
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = edge_sam.nothing

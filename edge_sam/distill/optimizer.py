@@ -25,4 +25,4 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, o
 
 def build_optimizer(module: nn.Module, weight_decay: float, betas: tuple[float, float], eps: float) -> AdamW:
     """Return AdamW over the trainable parameters of ``module``; its rate is set before every step."""
-    return AdamW(parameter_groups(module, weight_decay), lr=0.0, betas=betas, eps=eps)
+    return AdamW(parameter_groups(module, weight_decay), lr=0.0, betas=betas, eps=eps, fused=True)

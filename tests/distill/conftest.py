@@ -48,7 +48,7 @@ class Workplace:
 
     def start(self, arguments: list[str], processes: int = 1) -> "subprocess.Popen[str]":
         """Start ``training/train.py`` as a user would."""
-        launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0"]
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
         return subprocess.Popen(
             [sys.executable, *(launcher if processes > 1 else []), str(ROOT / "training" / "train.py"), *arguments],
             env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=self.folder, text=True,

@@ -38,6 +38,11 @@ def encoder() -> SamViTImageEncoder:
     return encoder
 
 
+def test_norms_have_sams_epsilon(encoder):
+    epsilons = {module.eps for module in encoder.modules() if isinstance(module, torch.nn.LayerNorm)}
+    assert epsilons == {1e-6}  # timm's default is 1e-5
+
+
 @torch.inference_mode()
 def test_it_works_at_other_sizes(encoder):
     assert encoder(torch.randn(2, 3, 64, 64)).shape == (2, 256, 4, 4)

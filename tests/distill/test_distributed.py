@@ -13,6 +13,7 @@ from edge_sam.distill.encoder_distillation import EncoderDistillation
 from edge_sam.distill.prompt_distillation import PromptDistillation, PromptLoop, PromptLossWeights
 from tests.distill.small_models import SmallEncoder, small_sam
 
+TASKS = ("encoder", "prompts", "prompts, trainable encoder")
 SIZES = torch.tensor([[192, 256], [256, 160]])
 
 
@@ -35,27 +36,38 @@ def gradients(model, batch, steps=4):
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
-def one_of_two(rank, store, name, batches, out):
+def one_of_two(rank, store, batches, out):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    task = make_task(name)
-    model = DistributedDataParallel(task, find_unused_parameters=task.skips_parameters)
-    found = gradients(model, batches[rank])
-    if rank == 0:
-        torch.save({key.removeprefix("module."): value for key, value in found.items()}, out)
+    for number, name in enumerate(TASKS):
+        task = make_task(name)
+        model = DistributedDataParallel(task, find_unused_parameters=task.skips_parameters)
+        found = gradients(model, batches[rank])
+        if rank == 0:
+            torch.save({key.removeprefix("module."): value for key, value in found.items()}, out / f"{number}.pth")
     dist.destroy_process_group()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["encoder", "prompts", "prompts, trainable encoder"])
-def test_two_processes_make_the_gradient_of_the_joint_batch(dataset, tmp_path, name):
+@pytest.fixture(scope="module")
+def samples(dataset):
     samples = [dataset[0], dataset[1]]
     assert len(samples[0].boxes) == len(samples[1].boxes)
-    joint = replace(collate(samples), sizes=SIZES)
+    return samples
+
+
+@pytest.fixture(scope="module")
+def gradients_of_two(samples, tmp_path_factory):
+    out = tmp_path_factory.mktemp("gradients")
     parts = [replace(collate([sample]), sizes=SIZES[i : i + 1]) for i, sample in enumerate(samples)]
-    out = tmp_path / "gradients.pth"
-    multiprocessing.spawn(one_of_two, (tmp_path / "store", name, parts, out), nprocs=2)
-    found, expected = torch.load(out), gradients(make_task(name), joint)
+    multiprocessing.spawn(one_of_two, (out / "store", parts, out), nprocs=2)
+    return {name: torch.load(out / f"{number}.pth") for number, name in enumerate(TASKS)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_two_processes_make_the_gradient_of_the_joint_batch(samples, gradients_of_two, name):
+    found = gradients_of_two[name]
+    expected = gradients(make_task(name), replace(collate(samples), sizes=SIZES))
     assert set(found) == set(expected)
     for key, gradient in expected.items():
         scale = gradient.abs().max().item()

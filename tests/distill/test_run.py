@@ -10,6 +10,15 @@ from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_stat
 from tests.distill.conftest import PHASE_1, PHASE_2
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the processes that a test starts: sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def weights(output, config, name="ckpt_epoch_1.pth"):
     return read_checkpoint(output / config / "default" / name)
 
@@ -35,19 +44,20 @@ def kill_after(process, folder, pattern):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [PHASE_1, PHASE_2])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, tmp_path, config):
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, tmp_path, capsys, config):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    workplace.train(workplace.arguments(config, whole))
+    main(workplace.arguments(config, whole))
     process = workplace.start(workplace.arguments(config, broken, "TRAIN.SAVE_STEPS", 1, "DATA.NUM_WORKERS", 2))
     kill_after(process, broken / config / "default", "ckpt_step_2.pth")
     assert not (broken / config / "default" / "ckpt_epoch_1.pth").exists()
-    said = workplace.train(workplace.arguments(config, broken, "DATA.NUM_WORKERS", 1))
-    assert "going on from" in said
+    main(workplace.arguments(config, broken, "DATA.NUM_WORKERS", 1))
+    assert "going on from" in capsys.readouterr().out
     assert_same(weights(whole, config), weights(broken, config))
     lines = (broken / config / "default" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 9))
 
-    again = workplace.train(workplace.arguments(config, broken))
+    main(workplace.arguments(config, broken))
+    again = capsys.readouterr().out
     assert "8 steps are done" in again and "done" in again.splitlines()[-1]
 
 

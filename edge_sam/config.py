@@ -4,12 +4,12 @@ Keys are upper case and nested in sections, as in the YAML files of this field. 
 this recipe family that this project does not implement is an error that names its path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edge_sam.errors import EdgeSamError
 
@@ -31,9 +31,30 @@ def _list(value: Any) -> Any:  # noqa: ANN401
     return [value] if isinstance(value, str) else value
 
 
-PromptTypes = Annotated[tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1)]
-Number = Annotated[float, BeforeValidator(_number)]
+def _minus_one_or_positive(value: int) -> int:
+    if value == -1 or value > 0:
+        return value
+    raise ValueError("should be positive, or -1 for all")
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("should be [low, high]")
+    return value
+
+
+def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("should name nothing twice")
+    return value
+
+
+PromptTypes = Annotated[
+    tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1), AfterValidator(_distinct)
+]
 NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
+Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
+AreaRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ascending)]
 Count = Annotated[int, Field(ge=1)]
 
 # Keys that recipes of this family may hold and that have no implementation here: they may only be switched off.
@@ -72,13 +93,13 @@ class DataSettings(_Section):
     """Images a process and step."""
     NUM_WORKERS: Annotated[int, Field(ge=0)] = 4
     PIN_MEMORY: bool = True
-    NUM_SAMPLES: int = -1
+    NUM_SAMPLES: Annotated[int, AfterValidator(_minus_one_or_positive)] = -1
     """Use only the first images by name; -1 for all."""
-    FILTER_BY_AREA: tuple[NonNegative, NonNegative] | None = None
-    """Keep annotations whose area (original pixels) lies in ``[low, high]``."""
+    FILTER_BY_AREA: AreaRange | None = None
+    """Phase 2 draws only annotations whose area (original pixels) lies in ``[low, high]``; measuring takes all."""
     BOX_JITTER: NonNegative = 0.0
-    """Each box side moves by up to this share of the box's width or height."""
-    MAX_BAD_SHARE: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)] = 0.05
+    """In phase 2 each box side moves by up to this share of the box's width or height."""
+    MAX_BAD_SHARE: Share = 0.05
     """A run stops when more than this share of its images or annotation files turned out to be broken."""
 
 
@@ -98,6 +119,7 @@ class DistillSettings(_Section):
     TEACHER_CHECKPOINT: str = "weights/sam_vit_h_4b8939.pth"
     TEACHER_EMBED_PATH: str = "teacher_embed/sa-1b"
     TEACHER_EMBED_DTYPE: Literal["float16", "int8"] = "float16"
+    """What the pass that stores embeddings writes; training reads a store as it is."""
     EMBED_DIM: Literal[256] = 256
     FUSE: bool = True
     UPSAMPLE_MODE: Literal["bicubic", "bilinear"] = "bicubic"
@@ -110,10 +132,7 @@ class DistillSettings(_Section):
     DECODER_IOU: NonNegative = 0.0
     MAX_ALLOWED_PROMPTS: Count = 16
     """Annotations drawn from an image in a step."""
-    PROMPT_TYPE: Annotated[tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1)] = (
-        "box",
-        "point",
-    )
+    PROMPT_TYPE: PromptTypes = ("box", "point")
     """A step's first prompts: one of these, drawn with equal chance."""
     DECODE_ITERS: Count = 2
     POINTS_PER_REFINE_ITER: Count = 1
@@ -124,6 +143,7 @@ class DistillSettings(_Section):
     USE_TEACHER_LOGITS: bool = False
     """True: the target is the sigmoid of the teacher's logits / TEMPERATURE. False: the logits thresholded at 0."""
     TEMPERATURE: Annotated[float, BeforeValidator(_number), Field(gt=0)] = 1.0
+    """Needs USE_TEACHER_LOGITS."""
     FREEZE_IMAGE_ENCODER: bool = False
     FREEZE_PROMPT_ENCODER: bool = True
     FREEZE_MASK_DECODER: bool = False
@@ -136,7 +156,7 @@ class OptimizerSettings(_Section):
 
     NAME: Literal["adamw"] = "adamw"
     EPS: NonNegative = 1e-8
-    BETAS: tuple[Number, Number] = (0.9, 0.999)
+    BETAS: tuple[Share, Share] = (0.9, 0.999)
 
 
 class TrainSettings(_Section):
@@ -187,7 +207,7 @@ class RunConfig(_Section):
     """bf16 autocast over the networks and the losses."""
     OUTPUT: str = "output"
     TAG: str = "default"
-    SEED: int = 0
+    SEED: Annotated[int, Field(ge=0)] = 0
     PRINT_FREQ: Count = 10
     """Steps between two lines of the log and the metrics."""
     ONLY_CPU: bool = False
@@ -199,18 +219,30 @@ class RunConfig(_Section):
         return Path(self.OUTPUT) / self.NAME / self.TAG
 
     @model_validator(mode="after")
-    def _one_phase(self) -> Self:
+    def _settings_agree(self) -> Self:
+        """Refuse settings that contradict one another, or that this phase would not look at."""
+        for problem in self._contradictions():
+            raise ValueError(problem)
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
         distill = self.DISTILL
         decoder = distill.DECODER_BCE + distill.DECODER_DICE + distill.DECODER_FOCAL + distill.DECODER_IOU
-        if distill.ENCODER_ONLY and decoder > 0:
-            raise ValueError(
-                "DISTILL.ENCODER_ONLY is true but a DISTILL.DECODER_* loss has a weight: which phase is it?"
-            )
-        if not distill.ENCODER_ONLY and decoder == 0:
-            raise ValueError("DISTILL.ENCODER_ONLY is false but every DISTILL.DECODER_* weight is 0: nothing to learn")
-        if distill.ENCODER_ONLY and distill.PIXEL_WISE == 0:
-            raise ValueError("DISTILL.ENCODER_ONLY is true but DISTILL.PIXEL_WISE is 0: nothing to learn")
-        return self
+        if distill.TEMPERATURE != 1 and not distill.USE_TEACHER_LOGITS:
+            yield "DISTILL.TEMPERATURE softens the teacher's logits: it needs DISTILL.USE_TEACHER_LOGITS true"
+        if not distill.ENCODER_ONLY:
+            if decoder == 0:
+                yield "DISTILL.ENCODER_ONLY is false but every DISTILL.DECODER_* weight is 0: nothing to learn"
+            return
+        if decoder > 0:
+            yield "DISTILL.ENCODER_ONLY is true but a DISTILL.DECODER_* loss has a weight: which phase is it?"
+        if distill.PIXEL_WISE == 0:
+            yield "DISTILL.ENCODER_ONLY is true but DISTILL.PIXEL_WISE is 0: nothing to learn"
+        if distill.FREEZE_IMAGE_ENCODER:
+            yield "DISTILL.ENCODER_ONLY and DISTILL.FREEZE_IMAGE_ENCODER are both true: nothing to learn"
+        for key, value in (("FILTER_BY_AREA", self.DATA.FILTER_BY_AREA), ("BOX_JITTER", self.DATA.BOX_JITTER)):
+            if value:
+                yield f"DATA.{key} concerns annotations, and DISTILL.ENCODER_ONLY true reads none"
 
     def to_yaml(self) -> str:
         """Return the resolved configuration as YAML that :func:`load_config` reads back to an equal one."""
@@ -233,12 +265,13 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None, opts:
         raise EdgeSamError(f"{path}: no such configuration file (shipped ones are in training/configs/)")
     try:
         tree = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise EdgeSamError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise EdgeSamError(f"{path}: holds no mapping of keys to settings")
     if len(opts) % 2:
         raise EdgeSamError(f"--opts takes pairs KEY VALUE, but {opts[-1]!r} has no value")
+    tree = {key: {} if value is None else value for key, value in tree.items()}  # a section without settings
     tree.setdefault("NAME", path.stem)
     for key, value in (overrides or {}).items():
         if value is not None:
@@ -291,6 +324,3 @@ def _known_keys(section: tuple[int | str, ...]) -> list[str]:
     for part in section:
         model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
     return list(model.model_fields)
-
-
-MODEL_TYPES: tuple[str, ...] = get_args(ModelType)

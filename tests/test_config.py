@@ -21,7 +21,10 @@ def test_name_is_the_file_s_unless_it_holds_one(write):
 
 def test_round_trip(write, tmp_path):
     config = load_config(
-        write("TRAIN: {BASE_LR: 3.2e-3}\nDATA: {FILTER_BY_AREA: [10, 1e5]}\nDISTILL: {PROMPT_TYPE: [point]}")
+        write(
+            "TRAIN: {BASE_LR: 3.2e-3}\nDATA: {FILTER_BY_AREA: [10, 1e5]}\n"
+            "DISTILL: {PROMPT_TYPE: point, ENCODER_ONLY: false, DECODER_BCE: 5}"
+        )
     )
     again = load_config(write(config.to_yaml(), "resolved.yaml"))
     assert again == config
@@ -57,6 +60,13 @@ def test_opts_win_over_options_which_win_over_the_file(write):
         ("DISTILL: {MULTIMASK_OUTPUT: 2}", (), "DISTILL.MULTIMASK_OUTPUT"),
         ("DISTILL: {ENCODER_ONLY: false}", (), "nothing to learn"),
         ("DISTILL: {DECODER_BCE: 1.0}", (), "DISTILL.ENCODER_ONLY is true"),
+        ("DISTILL: {TEMPERATURE: 2}", (), "needs DISTILL.USE_TEACHER_LOGITS"),
+        ("DISTILL: {FREEZE_IMAGE_ENCODER: true}", (), "FREEZE_IMAGE_ENCODER.*nothing to learn"),
+        ("DISTILL: {PROMPT_TYPE: [box, box]}", (), "name nothing twice"),
+        ("DATA: {BOX_JITTER: 0.1}", (), "DATA.BOX_JITTER concerns annotations"),
+        ("DATA: {FILTER_BY_AREA: [9, 1]}", (), r"\[low, high\]"),
+        ("DATA: {NUM_SAMPLES: 0}", (), "positive, or -1"),
+        ("SEED: -1", (), "SEED"),
         ("- a\n- b", (), "holds no mapping"),
         ("a: [", (), "not YAML"),
     ],
@@ -87,6 +97,16 @@ def test_settings_of_the_family_that_do_not_work_here_say_so(write, key):
         load_config(write(f"{section}: {{{leaf}: true}}"))
     with pytest.raises(EdgeSamError, match=f"{key} = 0.5 is not supported"):
         load_config(write("{}"), opts=[key, "0.5"])
+
+
+def test_a_section_may_be_empty(write):
+    assert load_config(write("DATA:\nTRAIN:\n"), opts=["DATA.IMG_SIZE", "256"]).DATA.IMG_SIZE == 256
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(EdgeSamError, match="not YAML"):
+        load_config(tmp_path / "recipe.yaml")
 
 
 def test_settings_are_frozen(write):

@@ -19,7 +19,7 @@ def golden_predictor(golden_state):
 
 
 @pytest.mark.parametrize("picture", ["truck", "groceries"])
-def test_a_whole_session_is_the_golden_one(picture, golden_predictor, golden, shared):
+def test_all_answers_are_the_golden_ones(picture, golden_predictor, golden, shared):
     arrays = golden("predictor")
     predictor = golden_predictor
     prompt = [arrays[f"{picture}_{name}"] for name in ("point_coords", "point_labels", "box")]
@@ -31,9 +31,9 @@ def test_a_whole_session_is_the_golden_one(picture, golden_predictor, golden, sh
         expected[f"n{count}_low"] = arrays[f"{picture}_n{count}_low"]
         for stability in (0, 1):
             expected[f"n{count}_s{stability}_scores"] = arrays[f"{picture}_n{count}_s{stability}_scores"]
-    logits = {}  # of the first session, which is the one with the embedding as it is
+    logits = {}  # of the first call, which is the one with the embedding as it is
 
-    def session(embedding: torch.Tensor) -> dict[str, torch.Tensor]:
+    def ask(embedding: torch.Tensor) -> dict[str, torch.Tensor]:
         predictor.features = embedding
         answers = {}
         for count in (1, 3, 4):
@@ -51,9 +51,7 @@ def test_a_whole_session_is_the_golden_one(picture, golden_predictor, golden, sh
         predictor.set_image(Image.open(shared("images", f"{picture}.jpg")))
         embedding = predictor.get_image_embedding()
         expect_golden_embedding(embedding, arrays, picture)
-        tolerance = expect_golden(
-            session, embedding, {name: torch.from_numpy(value) for name, value in expected.items()}
-        )
+        tolerance = expect_golden(ask, embedding, {name: torch.from_numpy(value) for name, value in expected.items()})
     for count in (1, 3, 4):
         expect_golden_masks(logits[count], arrays, f"{picture}_n{count}", tolerance)
 

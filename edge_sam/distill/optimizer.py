@@ -8,18 +8,16 @@ from torch.optim import AdamW
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Split the trainable parameters by whether they decay.
 
-    Norms, biases (everything with one dimension) and learned tokens (``nn.Embedding``) do not; frozen parameters are
-    left out.
+    Norms and biases, which are the parameters with one dimension, do not; frozen parameters are left out.
 
     Returns:
         Two groups for an optimizer, in the module's order: with ``weight_decay``, and without.
     """
-    tokens = {id(child.weight) for child in module.modules() if isinstance(child, nn.Embedding)}
     decayed: list[Parameter] = []
     spared: list[Parameter] = []
     for parameter in module.parameters():
         if parameter.requires_grad:
-            (spared if parameter.ndim <= 1 or id(parameter) in tokens else decayed).append(parameter)
+            (spared if parameter.ndim <= 1 else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
 
 

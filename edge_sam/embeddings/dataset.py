@@ -28,7 +28,8 @@ class WithTeacherEmbedding(Dataset[Sample]):
     """
 
     def __init__(self, dataset: Sa1bDataset, store: EmbeddingStore) -> None:
-        store.expect({"image_size": dataset.image_size})
+        remedy = "set DATA.IMG_SIZE to the store's, or DISTILL.TEACHER_EMBED_PATH to a store of this size"
+        store.expect({"image_size": dataset.image_size}, remedy=remedy)
         known = dict(zip(store.ids, store.status.tolist(), strict=True))
         absent = [image_id for image_id in dataset.ids if known.get(image_id, MISSING) == MISSING]
         if absent:

@@ -207,17 +207,25 @@ class EmbeddingStore:
         except KeyError:
             raise EdgeSamError(f"{self.path}: has no embedding of {image_id}: run training/save_embedding.py") from None
 
-    def expect(self, expected: StoreSpec | Mapping[str, object], ids: Sequence[str] | None = None) -> None:
+    def expect(
+        self,
+        expected: StoreSpec | Mapping[str, object],
+        ids: Sequence[str] | None = None,
+        *,
+        remedy: str | None = None,
+    ) -> None:
         """Insist that the store is the one that is meant.
 
         Args:
             expected: a whole spec, or the fields of :class:`StoreSpec` that the caller cares for.
             ids: the image ids it must hold, exactly, if given.
+            remedy: what the user should do when it is another one; None says what one who fills a store should.
 
         Raises:
             EdgeSamError: naming the first field that differs, what was found, what was expected and what to do.
         """
-        remedy = "choose another DISTILL.TEACHER_EMBED_PATH, or delete this store to make it again"
+        # Not "delete it": a mistyped setting is likelier than a store that nobody wants any more.
+        remedy = remedy or "go on with what it was made with, or choose another DISTILL.TEACHER_EMBED_PATH"
         wanted = asdict(expected) if isinstance(expected, StoreSpec) else expected
         for name, value in wanted.items():
             found = getattr(self.spec, name)

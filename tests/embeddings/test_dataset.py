@@ -57,5 +57,5 @@ def test_images_without_a_row_are_an_error(tmp_path, sa1b, teacher):
 
 
 def test_another_image_size_is_an_error(sa1b, store):
-    with pytest.raises(EdgeSamError, match="image_size 256, expected 512"):
+    with pytest.raises(EdgeSamError, match=r"image_size 256, expected 512: set DATA\.IMG_SIZE to the store's"):
         WithTeacherEmbedding(Sa1bDataset(sa1b, "train", 512), store)

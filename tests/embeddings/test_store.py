@@ -102,6 +102,15 @@ def test_another_expectation_names_field_and_both_values(store, field):
             store.expect(expected)
 
 
+def test_the_caller_says_what_to_do_and_nobody_says_delete(store):
+    with pytest.raises(EdgeSamError, match=r"expected 128: set DATA\.IMG_SIZE to 64$"):
+        store.expect({"image_size": 128}, remedy="set DATA.IMG_SIZE to 64")
+    for expected, ids in (({"image_size": 128}, None), (SPEC, IDS[1:])):
+        with pytest.raises(EdgeSamError, match="made with, or choose another") as refused:
+            store.expect(expected, ids)
+        assert "delete" not in str(refused.value)
+
+
 def test_other_images_are_refused_with_counts(store):
     store.expect(SPEC, IDS)
     with pytest.raises(EdgeSamError, match=r"for 10 images, expected 9; 2 of its images are not .* and 1 of the data"):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,20 +93,36 @@ def test_mistakes_of_the_user_are_one_line(capsys, photographs, checkpoint, sam,
     assert not list(tmp_path.glob("*.json")), "nothing is written when nothing was measured"
 
 
-def test_too_many_broken_images_stop_the_run(capsys, photographs, checkpoint, tmp_path):
-    root = tmp_path / "copy"
-    (root / "images").mkdir(parents=True)
-    (root / "annotations").symlink_to(photographs / "annotations")
-    (root / "images" / "val").mkdir()
-    for number, path in enumerate(sorted((photographs / "images" / "val").iterdir())):
-        content = path.read_bytes()
-        (root / "images" / "val" / path.name).write_bytes(content[:100] if number == 2 else content)
-    arguments = ["--checkpoint", checkpoint, "--data-path", root, "--num-samples", 3, "--num-instances", 1, *SMALL]
-    said = fails(capsys, *arguments)
-    assert "1 of 3" in said and "MAX_BAD_SHARE" in said and "sa_0_002" in said
+@pytest.fixture
+def damaged(photographs, tmp_path):
+    """The picture of number 2 is cut off; numbers 0 and 1 have an annotation without an area."""
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    cut = root / "images" / "val" / "sa_0_002.jpg"
+    cut.write_bytes(cut.read_bytes()[:100])
+    for number in (0, 1):
+        file = root / "annotations" / "val" / f"sa_0_00{number}.json"
+        tree = json.loads(file.read_text())
+        tree["annotations"][1]["bbox"] = [0, 0, 0, 0]
+        file.write_text(json.dumps(tree))
+    return root
+
+
+def test_too_many_broken_images_are_an_error_and_the_numbers_are_kept(capsys, damaged, checkpoint, tmp_path):
     output = tmp_path / "result.json"
-    main([CONFIG, "--output", str(output), *map(str, arguments), "DATA.MAX_BAD_SHARE", "0.5"])
-    assert "sa_0_002" in capsys.readouterr().out
+    arguments = ["--checkpoint", checkpoint, "--data-path", damaged, "--num-samples", 3, "--num-instances", 1]
+    said = fails(capsys, *arguments, "--output", output, *SMALL)
+    assert "1 of 3 images are broken" in said and "MAX_BAD_SHARE" in said and "sa_0_002" in said
+    content = json.loads(output.read_text())
+    assert content["results"][0]["images"] == 2
+    assert [refusal["kind"] for refusal in content["refusals"]] == ["annotation", "annotation", "image"]
+
+
+def test_broken_annotations_are_listed_and_are_no_broken_images(capsys, damaged, checkpoint, tmp_path):
+    output = tmp_path / "result.json"
+    arguments = ["--checkpoint", checkpoint, "--data-path", damaged, "--num-samples", 3, "--num-instances", 1]
+    # One image in three is broken; with the two whose annotations are, it would be all.
+    main([CONFIG, "--output", str(output), *map(str, arguments), *SMALL, "DATA.MAX_BAD_SHARE", "0.5"])
+    assert "2 of kind annotation, 1 of kind image" in capsys.readouterr().out
     assert json.loads(output.read_text())["results"][0]["images"] == 2
 
 

@@ -1,6 +1,8 @@
 """A few small pictures with masks in SA-1B layout, for tests that need no real photographs."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,16 @@ def write_sa1b(root: Path, split: str, count: int, seed: int = 0, size: tuple[in
             json.dumps({"image": image, "annotations": annotations})
         )
     return root
+
+
+def write_tar(path: Path, root: Path, split: str) -> None:
+    """Pack a split as SA-1B's tars are: all files side by side."""
+    with tarfile.open(path, "w") as tar:
+        for kind in ("images", "annotations"):
+            for file in sorted((root / kind / split).iterdir()):
+                member = tarfile.TarInfo(f"./{file.name}")
+                member.size = file.stat().st_size
+                tar.addfile(member, io.BytesIO(file.read_bytes()))
 
 
 def _draw(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -1,16 +1,13 @@
 """The ``edgesam`` command, against files and a server of this machine."""
 
-import io
-import tarfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from edge_sam.cli import main
-from tests.synthetic import write_sa1b
+from tests.synthetic import write_sa1b, write_tar
 
 
 @pytest.fixture
@@ -23,19 +20,10 @@ def server(tmp_path):
         running.shutdown()
 
 
-def write_tar(path: Path, root: Path) -> None:
-    with tarfile.open(path, "w") as tar:
-        for kind in ("images", "annotations"):
-            for file in sorted((root / kind / "train").iterdir()):
-                member = tarfile.TarInfo(f"./{file.name}")
-                member.size = file.stat().st_size
-                tar.addfile(member, io.BytesIO(file.read_bytes()))
-
-
 def test_prepare_lays_out_a_folder_of_tars(tmp_path, capsys):
     root = write_sa1b(tmp_path / "made", "train", 3)
     (tmp_path / "tars").mkdir()
-    write_tar(tmp_path / "tars" / "sa_000020.tar", root)
+    write_tar(tmp_path / "tars" / "sa_000020.tar", root, "train")
     (tmp_path / "subset.txt").write_text("sa_000020.tar\n")
     arguments = ["prepare", "sa1b", str(tmp_path / "tars"), "--subset", str(tmp_path / "subset.txt")]
     main([*arguments, "--split", "train", "--data-path", str(tmp_path / "SA-1B")])

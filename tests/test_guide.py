@@ -3,8 +3,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,9 +17,10 @@ import torch
 
 from edge_sam.modeling.checkpoints import official_state, read_state, save_state
 from edge_sam.modeling.registry import build_sam
-from tests.synthetic import write_sa1b
+from tests.synthetic import write_sa1b, write_tar
 
 ROOT = Path(__file__).parents[1]
+PHASE_2 = "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill"
 SMALL = "DATA.IMG_SIZE 256 DATA.NUM_WORKERS 1 VALIDATION.NUM_IMAGES 2 VALIDATION.NUM_INSTANCES 2"
 
 
@@ -44,12 +50,29 @@ def workplace(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("guide")
     for name in ("training", "scripts", "evaluation"):
         (folder / name).symlink_to(ROOT / name)
-    write_sa1b(folder / "datasets" / "SA-1B", "train", 8)
-    write_sa1b(folder / "datasets" / "SA-1B", "val", 3, seed=1)
     torch.manual_seed(0)
     (folder / "weights").mkdir()
     save_state(official_state(build_sam("rep_vit_m1", image_size=256)), folder / "weights" / "sam_vit_h_4b8939.pth")
     return folder
+
+
+@pytest.fixture(scope="module")
+def link_file(workplace) -> Iterator[None]:
+    """``links.txt`` with a link for every tar that the guide names, to a server of this machine."""
+    (workplace / "served").mkdir()
+    for split in ("train", "val"):
+        for number, tar in enumerate((ROOT / "training" / f"sa_{split}_subset.txt").read_text().split()):
+            count = 3 if split == "val" else 1
+            source = write_sa1b(workplace / "pictures" / tar, split, count, seed=number)
+            write_tar(workplace / "served" / tar, source, split)
+    handler = partial(SimpleHTTPRequestHandler, directory=workplace / "served")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        lines = [f"{tar.name}\t{address}/{tar.name}" for tar in sorted((workplace / "served").iterdir())]
+        (workplace / "links.txt").write_text("\n".join(["file_name\tcdn_link", *lines]) + "\n")
+        yield
+        server.shutdown()
 
 
 def test_guide_names_every_step_once():
@@ -63,46 +86,52 @@ def test_guide_names_every_step_once():
         "training/train.py",
         "scripts/convert_weights.py",
         "training/train.py",
+        "scripts/convert_weights.py",
         "scripts/eval_mIoU.sh",
     ]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("link_file")
 def test_guide_runs_from_photographs_to_numbers(workplace):
-    embed, phase1, convert, phase2, evaluate = guide_commands()[3:]
+    prepare_train, prepare_val, _, embed, phase_1, convert_1, phase_2, convert_2, evaluate = guide_commands()
 
-    def small(command: str, batch: int, options: str) -> str:
+    def small(command: str, options: str) -> str:
         command = re.sub(r"--nproc_per_node \d+", "--nproc_per_node 2", command)
-        return re.sub(r"--batch-size \d+", f"--batch-size {batch}", command) + f" --opts {SMALL} {options}"
+        return re.sub(r"--batch-size \d+", "--batch-size 2", command) + f" --opts {SMALL} {options}"
 
-    said = run(small(embed, 2, "MODEL.TYPE rep_vit_m1"), workplace)
-    assert "8" in said
-    run(small(embed, 2, "MODEL.TYPE rep_vit_m1") + " --check-saved-embed", workplace)
-    run(small(phase1, 2, "MODEL.PRETRAINED scratch"), workplace)
-    run(convert, workplace)
-    run(small(phase2, 2, "DISTILL.MAX_ALLOWED_PROMPTS 4"), workplace)
+    assert "10 images" in run(prepare_train, workplace)
+    assert "3 images" in run(prepare_val, workplace)
+    run(small(embed, "MODEL.TYPE rep_vit_m1"), workplace)
+    run(small(embed, "MODEL.TYPE rep_vit_m1") + " --check-saved-embed", workplace)
+    run(small(phase_1, "MODEL.PRETRAINED scratch"), workplace)
+    run(convert_1, workplace)
+    run(small(phase_2, "DISTILL.MAX_ALLOWED_PROMPTS 4"), workplace)
+    run(convert_2, workplace)
 
-    phase1_folder = workplace / "output" / "rep_vit_m1_fuse_sa_distill" / "default"
-    phase2_folder = workplace / "output" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill" / "default"
+    runs = workplace / "output"
+    folder_1, folder_2 = (runs / name / "default" for name in ("rep_vit_m1_fuse_sa_distill", PHASE_2))
     teacher = read_state(workplace / "weights" / "sam_vit_h_4b8939.pth")
-    joined = read_state(phase1_folder / "ckpt_epoch_9_model.pth")
+    joined = read_state(folder_1 / "ckpt_epoch_9_model.pth")
     assert list(joined) == list(teacher)
     assert torch.equal(joined["mask_decoder.iou_token.weight"], teacher["mask_decoder.iou_token.weight"])
-    raw = read_state(phase2_folder / "ckpt_epoch_4.pth")
-    assert list(raw) == list(teacher)
-    assert not torch.equal(raw["mask_decoder.iou_token.weight"], teacher["mask_decoder.iou_token.weight"])
-    assert torch.equal(
-        raw["prompt_encoder.not_a_point_embed.weight"], teacher["prompt_encoder.not_a_point_embed.weight"]
-    )
-
-    run(f"python scripts/convert_weights.py {phase2_folder}/ckpt_epoch_4.pth", workplace)
-    converted = read_state(phase2_folder / "ckpt_epoch_4_model.pth")
+    raw, converted = (read_state(folder_2 / name) for name in ("ckpt_epoch_4.pth", "ckpt_epoch_4_model.pth"))
+    assert list(raw) == list(teacher) == list(converted)
     assert all(torch.equal(converted[name], raw[name]) for name in raw)
+    assert not torch.equal(raw["mask_decoder.iou_token.weight"], teacher["mask_decoder.iou_token.weight"])
+    frozen = "prompt_encoder.not_a_point_embed.weight"
+    assert torch.equal(raw[frozen], teacher[frozen])
 
     numbers = []
     for checkpoint in ("ckpt_epoch_4.pth", "ckpt_epoch_4_model.pth"):
-        result = workplace / f"{checkpoint}.json"
-        line = re.sub(r"\S+/ckpt_epoch_4\.pth", str(phase2_folder / checkpoint), evaluate)
-        run(f"{line} --max-prompt-bs 8 --output {result} --opts DATA.IMG_SIZE 256 DATA.NUM_WORKERS 1", workplace)
-        numbers.append([row["miou"] for row in json.loads(result.read_text())["results"]])
+        line = evaluate.replace("ckpt_epoch_4.pth", checkpoint)
+        run(f"{line} --output {checkpoint}.json --opts DATA.IMG_SIZE 256 DATA.NUM_WORKERS 1", workplace)
+        report = json.loads((workplace / f"{checkpoint}.json").read_text())
+        numbers.append([result["miou"] for result in report["results"]])
     assert numbers[0] == numbers[1]
+
+    snippet = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    picture = next((workplace / "datasets" / "SA-1B" / "images" / "val").iterdir())
+    shutil.copy(picture, workplace / "photograph.jpg")
+    (workplace / "use_it.py").write_text(snippet[1] + "print(masks.shape, scores.shape)\n")
+    assert "(3, 192, 256) (3,)" in run("python use_it.py", workplace)

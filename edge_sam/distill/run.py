@@ -135,9 +135,9 @@ def _find_checkpoint(config: RunConfig, folder: RunFolder) -> TrainingCheckpoint
         found.append((path, TrainingCheckpoint.load(path)))
     if not found:
         return None
-    path, checkpoint = max(found, key=lambda pair: pair[1].step)
+    path, checkpoint = max(found, key=lambda pair: pair[1].images)
     changed = checkpoint.expect_settings(config.model_dump(mode="json"), path)
-    folder.say(f"going on from {path}, step {checkpoint.step}")
+    folder.say(f"going on from {path}, {checkpoint.images} images seen")
     if changed:
         folder.say(f"with other settings than before: {'; '.join(changed)}")
     return checkpoint

@@ -4,29 +4,49 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 from torch.utils.tensorboard import SummaryWriter
 
 from edge_sam.config import RunConfig
 from edge_sam.data.sa1b import Refusal
+from edge_sam.distill.training_checkpoint import epoch_file
 from edge_sam.distributed import World, agree_on_errors, gather_objects
 from edge_sam.errors import EdgeSamError
 
 BEST_CHECKPOINT = "ckpt_best.pth"
 """The best epoch's checkpoint under a second name; runs never go on from it."""
 
+_SCORE = "miou/mean"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: optimizer steps done, in the batches of now.
+        images: images seen by all processes, a finished epoch's all counted. Unlike steps they mean the same for any
+            number of processes and any batch, so all that is ordered is ordered by them.
+        epoch: the one of these images' last.
+    """
+
+    step: int
+    images: int
+    epoch: int
+
 
 class RunFolder:
     """``<output>/<config name>/<tag>/``; only the main process writes and prints.
 
     Files: ``config.yaml`` (resolved), ``log.txt``, ``metrics.jsonl``, ``tensorboard/``, ``refused.jsonl`` (broken
-    images and annotations, each once), ``best.json`` and ``ckpt_best.pth``.
+    images and annotations, each once), ``best.json`` and ``ckpt_best.pth``. Curves are drawn over images seen.
 
     Args:
         config: of the run.
@@ -40,22 +60,22 @@ class RunFolder:
         self._known_refusals: set[Refusal] = set()
         self._tensorboard: SummaryWriter | None = None
         self._wandb: Any = None
-        self._progress: Progress | None = None
+        self._bar: Bar | None = None
         self._unwritten: list[str] | None = []
         """Lines said before the folder exists: a run that cannot begin leaves nothing."""
 
-    def begin(self, step: int, total_steps: int) -> None:
-        """Get ready to go on after ``step`` of ``total_steps``: what was recorded of later steps is dropped."""
+    def begin(self, done: Progress, total_steps: int) -> None:
+        """Get ready to go on from ``done``: what was recorded of later images is dropped."""
         self._known_refusals = set(gather_objects(self._read_refusals())[0])
         with agree_on_errors():
             if self._world.is_main:
                 self._make()
-                self._begin_records(step)
+                self._begin_records(done.images)
         if self._world.is_main and Console().is_terminal:
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-            self._progress = Progress(*columns, transient=True)
-            self._progress.add_task("", total=total_steps, completed=step)
-            self._progress.start()
+            self._bar = Bar(*columns, transient=True)
+            self._bar.add_task("", total=total_steps, completed=done.step)
+            self._bar.start()
 
     def _make(self) -> None:
         try:
@@ -69,14 +89,11 @@ class RunFolder:
         for line in said:
             self._log(line)
 
-    def _begin_records(self, step: int) -> None:
-        metrics = self.path / "metrics.jsonl"
-        lines = [json.dumps(record) + "\n" for record in _read_lines(metrics) if record["step"] <= step]
-        metrics.write_text("".join(lines))
-        best = self.best()
-        if best is not None and best["step"] > step:
-            (self.path / "best.json").unlink()
-        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+    def _begin_records(self, images: int) -> None:
+        lines = [json.dumps(record) + "\n" for record in self._records() if record.get("images", 0) <= images]
+        self._replace("metrics.jsonl", "".join(lines))
+        self._mark_best()
+        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=images + 1)
         if self._config.USE_WANDB:
             self._wandb = _start_wandb(self._config)
 
@@ -89,8 +106,8 @@ class RunFolder:
             self._log(stamped)
         else:
             self._unwritten.append(stamped)
-        if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False)
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
         else:
             print(line, flush=True)
 
@@ -100,31 +117,43 @@ class RunFolder:
 
     def advance(self, step: int, status: str) -> None:
         """Move the bar of a terminal to ``step``."""
-        if self._progress is not None:
-            self._progress.update(self._progress.task_ids[0], completed=step, description=status)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=step, description=status)
 
-    def record(self, step: int, epoch: int, group: str, values: Mapping[str, float]) -> None:
+    def record(self, done: Progress, group: str, values: Mapping[str, float]) -> None:
         """Add numbers to ``metrics.jsonl``, TensorBoard and wandb, under ``group/name``."""
         if not self._world.is_main:
             return
         named = {f"{group}/{name}": value for name, value in values.items()}
         with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step, "epoch": epoch, **named}) + "\n")
+            file.write(json.dumps({**asdict(done), **named}) + "\n")
         assert self._tensorboard is not None, "begin() comes first"
         for name, value in named.items():
-            self._tensorboard.add_scalar(name, value, step)
+            self._tensorboard.add_scalar(name, value, done.images)
         self._tensorboard.flush()
         if self._wandb is not None:
-            self._wandb.log({"epoch": epoch, **named}, step=step)
+            self._wandb.log({"step": done.step, "epoch": done.epoch, **named}, step=done.images)
 
-    def has_record(self, step: int, group: str) -> bool:
-        """Whether numbers of ``group`` were recorded at ``step``; every process gets the main one's answer."""
-        found = False
-        if self._world.is_main:
-            records = _read_lines(self.path / "metrics.jsonl")
-            found = any(
-                record["step"] == step and any(name.startswith(f"{group}/") for name in record) for record in records
-            )
+    def record_score(self, done: Progress, scores: Mapping[str, float]) -> bool:
+        """Record the mIoU at an epoch's end and mark its checkpoint if it is the best so far.
+
+        Args:
+            done: the epoch's end.
+            scores: with ``mean``, the one that is compared.
+
+        Returns:
+            Whether it is the best; on the main process.
+        """
+        self.record(done, "miou", scores)
+        if not self._world.is_main:
+            return False
+        self._mark_best()
+        best = self.best()
+        return best is not None and best["epoch"] == done.epoch
+
+    def has_score(self, epoch: int) -> bool:
+        """Whether an epoch's mIoU was recorded; every process gets the main one's answer."""
+        found = self._world.is_main and any(record["epoch"] == epoch for record in self._scores())
         return gather_objects(found)[0]
 
     def refuse(self, refusals: Iterable[Refusal]) -> int:
@@ -149,28 +178,50 @@ class RunFolder:
         content: dict[str, Any] = json.loads(path.read_text())
         return content
 
-    def mark_best(self, checkpoint: str, step: int, epoch: int, score: float) -> bool:
-        """Remember a checkpoint of this folder if its score is the highest so far."""
-        best = self.best()
-        if not self._world.is_main or (best is not None and best["miou"] >= score):
-            return False
+    def _mark_best(self) -> None:
+        """Let ``best.json`` and ``ckpt_best.pth`` be those of the highest mIoU on record whose checkpoint is there."""
+        marked = self.best()
+        kept = None if marked is None else marked["epoch"]  # also where its other name was deleted
+        there = [
+            record
+            for record in self._scores()
+            if record["epoch"] == kept or (self.path / epoch_file(record["epoch"])).is_file()
+        ]
+        if not there:
+            for name in ("best.json", BEST_CHECKPOINT):
+                (self.path / name).unlink(missing_ok=True)
+            return
+        best = max(there, key=lambda record: record[_SCORE])
+        content = {"checkpoint": epoch_file(best["epoch"])}
+        content |= {"step": best["step"], "images": best["images"], "epoch": best["epoch"], "miou": best[_SCORE]}
+        if content == marked:
+            return
         temporary = self.path / f".{BEST_CHECKPOINT}.tmp"
         temporary.unlink(missing_ok=True)
         try:
-            os.link(self.path / checkpoint, temporary)
+            os.link(self.path / content["checkpoint"], temporary)
         except OSError:  # a file system without hard links
-            shutil.copyfile(self.path / checkpoint, temporary)
+            shutil.copyfile(self.path / content["checkpoint"], temporary)
         temporary.replace(self.path / BEST_CHECKPOINT)
-        content = {"checkpoint": checkpoint, "step": step, "epoch": epoch, "miou": score}
-        temporary.write_text(json.dumps(content) + "\n")
-        temporary.replace(self.path / "best.json")
-        return True
+        self._replace("best.json", json.dumps(content) + "\n")
+
+    def _records(self) -> list[dict[str, Any]]:
+        return _read_lines(self.path / "metrics.jsonl")
+
+    def _scores(self) -> list[dict[str, Any]]:
+        return [record for record in self._records() if _SCORE in record]
+
+    def _replace(self, name: str, text: str) -> None:
+        """Write a file that a kill leaves as it was or as it becomes."""
+        temporary = self.path / f".{name}.tmp"
+        temporary.write_text(text)
+        temporary.replace(self.path / name)
 
     def close(self) -> None:
         """Finish the bar and the trackers."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
         if self._tensorboard is not None:
             self._tensorboard.close()
         if self._wandb is not None:

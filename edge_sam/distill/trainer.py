@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from edge_sam.data.sa1b import Batch, Refusal
 from edge_sam.data.sampler import ResumableSampler
-from edge_sam.distill.run_folder import RunFolder
+from edge_sam.distill.run_folder import Progress, RunFolder
 from edge_sam.distill.schedule import LearningRate
 from edge_sam.distill.stop_signal import StopSignal
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint, epoch_file, remove_step_files, step_file
@@ -111,6 +111,9 @@ class Trainer:
         images = self.sampler.global_batch * self.settings.accumulation_steps
         return self.sampler.epoch * self.steps_in_epoch + self.sampler.images_seen // images
 
+    def _progress(self, epoch: int) -> Progress:
+        return Progress(self.step, self.sampler.epoch * self.sampler.length + self.sampler.images_seen, epoch)
+
     def run(self, stop: StopSignal) -> bool:
         """Train to the end.
 
@@ -122,9 +125,9 @@ class Trainer:
         """
         if self.world.size > 1:
             self.model = _distributed(self.task, self.world.device)
-        self.folder.begin(self.step, self.settings.epochs * self.steps_in_epoch)
+        self.folder.begin(self._progress(self.sampler.epoch), self.settings.epochs * self.steps_in_epoch)
         last = self.sampler.epoch - 1
-        if self.sampler.images_seen == 0 and last >= 0 and not self.folder.has_record(self.step, "miou"):
+        if self.sampler.images_seen == 0 and last >= 0 and not self.folder.has_score(last):
             self._validate(last)
         self.window = _Window()
         while self.sampler.epoch < self.settings.epochs:
@@ -213,7 +216,7 @@ class Trainer:
         numbers = {**losses, "learning_rate": rate, "gradient_norm": window.gradient_norm, "images_per_second": speed}
         if self.world.device.type == "cuda":
             numbers["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 2**30
-        self.folder.record(self.step, epoch, "train", numbers)
+        self.folder.record(self._progress(epoch), "train", numbers)
         in_epoch = self.step - epoch * self.steps_in_epoch
         shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items() if len(losses) > 2 or name != "loss")
         self.folder.say(
@@ -232,8 +235,7 @@ class Trainer:
             return
         scores, refusals = self.validation.measure()
         self.folder.refuse(Refusal(f"val/{one.image_id}", one.reason, "annotation") for one in refusals)
-        self.folder.record(self.step, epoch, "miou", scores)
-        best = self.folder.mark_best(epoch_file(epoch), self.step, epoch, scores["mean"])
+        best = self.folder.record_score(self._progress(epoch), scores)
         shown = " ".join(f"{name} {value:.4f}" for name, value in scores.items())
         self.folder.say(f"epoch {epoch} mIoU  {shown}{'  (best so far)' if best else ''}")
         self.window = _Window()
@@ -248,7 +250,7 @@ class Trainer:
                 self.config,
             )
             checkpoint.save(self.folder.path / name)
-            remove_step_files(self.folder.path, before=self.step)
+            remove_step_files(self.folder.path, keep=name)
         self.folder.say(f"saved {self.folder.path / name}")
 
 

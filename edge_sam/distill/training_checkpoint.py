@@ -62,6 +62,14 @@ class TrainingCheckpoint:
     sampler: SamplerState
     config: dict[str, Any]
 
+    @property
+    def images(self) -> int:
+        """Images seen since the run's beginning: what says which of two checkpoints is farther.
+
+        A step does not, for its images are as many as the processes and batches of that time.
+        """
+        return self.sampler["epoch"] * self.sampler["length"] + self.sampler["images_seen"]
+
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all; it loads with ``weights_only=True``."""
         content = {
@@ -124,7 +132,7 @@ def step_file(step: int) -> str:
 
 
 def checkpoint_files(folder: Path) -> dict[str, list[Path]]:
-    """Return a folder's training checkpoints, ``epoch`` and ``step``, newest first.
+    """Return a folder's training checkpoints, ``epoch`` and ``step``, the highest number first.
 
     Converted files (``*_model.pth``), the mark of the best one and half-written files are none.
     """
@@ -137,30 +145,32 @@ def checkpoint_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def find_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, TrainingCheckpoint] | None:
-    """Load the checkpoint of a run folder that is farthest; a broken one is named and passed over.
+    """Load the checkpoint of a run folder that has seen most images; a broken one is named and passed over.
 
     Raises:
         EdgeSamError: there are checkpoints, and none can be read.
     """
     usable: list[tuple[Path, TrainingCheckpoint]] = []
     broken: list[str] = []
-    for files in checkpoint_files(folder).values():
+    for kind, files in checkpoint_files(folder).items():
         for path in files:
             try:
                 usable.append((path, TrainingCheckpoint.load(path)))
-                break
             except EdgeSamError as error:
                 broken.append(str(error))
                 say(f"passed over: {error}")
+                continue
+            if kind == "epoch":  # their numbers tell which is farther, those of steps do not
+                break
     if broken and not usable:
         raise EdgeSamError(f"{broken[0]} (and no other checkpoint in {folder} can be read; --tag starts a new run)")
-    return max(usable, key=lambda found: found[1].step, default=None)
+    return max(usable, key=lambda found: found[1].images, default=None)
 
 
-def remove_step_files(folder: Path, before: int) -> None:
-    """Delete the checkpoints of the middle of epochs that are older than step ``before``."""
+def remove_step_files(folder: Path, keep: str) -> None:
+    """Delete the checkpoints of the middle of epochs but for the file named ``keep``."""
     for path in checkpoint_files(folder)["step"]:
-        if int(path.stem.rsplit("_", 1)[1]) < before:
+        if path.name != keep:
             path.unlink()
 
 

@@ -5,8 +5,15 @@ import yaml
 
 from edge_sam.config import load_config
 from edge_sam.data.sa1b import Refusal
-from edge_sam.distill.run_folder import RunFolder
+from edge_sam.distill.run_folder import Progress, RunFolder
 from tests.distill.conftest import ALONE, PHASE_1, ROOT
+
+START = Progress(0, 0, 0)
+
+
+def after(step, epoch=0):
+    """Steps of 4 images."""
+    return Progress(step, 4 * step, epoch)
 
 
 @pytest.fixture
@@ -18,7 +25,7 @@ def config(tmp_path):
 @pytest.fixture
 def folder(config):
     folder = RunFolder(config, ALONE)
-    folder.begin(0, 10)
+    folder.begin(START, 10)
     yield folder
     folder.close()
 
@@ -41,27 +48,28 @@ def test_lines_are_printed_and_kept(folder, capsys):
 
 def test_metrics_of_steps_that_were_lost_are_dropped(folder, config):
     for step in range(1, 6):
-        folder.record(step, 0, "train", {"loss": 1.0 / step})
-    folder.record(5, 0, "miou", {"box": 0.5})
+        folder.record(after(step), "train", {"loss": 1.0 / step})
+    folder.record(after(5), "miou", {"mean": 0.5})
     with (folder.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 6, "epo')  # cut short by a kill
     again = RunFolder(config, ALONE)
-    again.begin(3, 10)
+    assert folder.has_score(0) and not folder.has_score(1)
+    again.begin(Progress(9, 12, 0), 10)  # steps are smaller now
     assert [line["step"] for line in lines(again, "metrics.jsonl")] == [1, 2, 3]
-    assert lines(again, "metrics.jsonl")[0] == {"step": 1, "epoch": 0, "train/loss": 1.0}
-    assert again.has_record(3, "train") and not again.has_record(3, "miou") and not again.has_record(5, "train")
+    assert lines(again, "metrics.jsonl")[0] == {"step": 1, "images": 4, "epoch": 0, "train/loss": 1.0}
+    assert not again.has_score(0)
     again.close()
 
 
 def test_curves_are_in_tensorboard(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder.record(1, 0, "train", {"loss": 0.5})
-    folder.record(1, 0, "miou", {"box": 0.25})
+    folder.record(after(1), "train", {"loss": 0.5})
+    folder.record(after(1), "miou", {"box": 0.25})
     folder.close()
     events = EventAccumulator(str(folder.path / "tensorboard"))
     events.Reload()
-    assert events.Scalars("train/loss")[0].value == 0.5
+    assert (events.Scalars("train/loss")[0].step, events.Scalars("train/loss")[0].value) == (4, 0.5)
     assert events.Scalars("miou/box")[0].value == 0.25
 
 
@@ -70,7 +78,7 @@ def test_refusals_are_listed_once(folder, config):
     assert folder.refuse(broken) == 1
     assert folder.refuse([Refusal("c", "small", "filtered"), Refusal("a", "truncated")]) == 1
     again = RunFolder(config, ALONE)
-    again.begin(0, 10)
+    again.begin(START, 10)
     assert again.refuse([Refusal("b", "bad mask", "annotation"), Refusal("d", "gone")]) == 2
     assert [(line["image_id"], line["kind"]) for line in lines(again, "refused.jsonl")] == [
         ("a", "image"),
@@ -81,15 +89,44 @@ def test_refusals_are_listed_once(folder, config):
     again.close()
 
 
-def test_the_best_checkpoint_is_marked(folder, config):
-    for epoch, (score, better) in enumerate([(0.4, True), (0.6, True), (0.5, False)]):
+def mark(folder, scores):
+    for epoch, (score, better) in enumerate(scores):
         (folder.path / f"ckpt_epoch_{epoch}.pth").write_text(str(epoch))
-        assert folder.mark_best(f"ckpt_epoch_{epoch}.pth", 10 * (epoch + 1), epoch, score) is better
-    assert folder.best() == {"checkpoint": "ckpt_epoch_1.pth", "step": 20, "epoch": 1, "miou": 0.6}
+        assert folder.record_score(after(10 * (epoch + 1), epoch), {"mean": score}) is better
+
+
+def test_the_best_checkpoint_is_marked(folder):
+    mark(folder, [(0.4, True), (0.6, True), (0.5, False)])
+    assert folder.best() == {"checkpoint": "ckpt_epoch_1.pth", "step": 20, "images": 80, "epoch": 1, "miou": 0.6}
     assert (folder.path / "ckpt_best.pth").read_text() == "1"
+
+
+def test_a_best_that_was_lost_gives_way_to_the_one_before(folder, config):
+    mark(folder, [(0.4, True), (0.6, True)])
     again = RunFolder(config, ALONE)
-    again.begin(10, 30)
-    assert again.best() is None
+    again.begin(Progress(5, 40, 1), 30)  # the first epoch's end, in steps twice as large
+    assert again.best()["epoch"] == 0 and (folder.path / "ckpt_best.pth").read_text() == "0"
+    again.begin(START, 30)
+    assert again.best() is None and not (folder.path / "ckpt_best.pth").exists()
+    again.close()
+
+
+def test_a_mark_that_a_kill_prevented_is_made_up_for(folder, config):
+    mark(folder, [(0.4, True)])
+    (folder.path / "ckpt_epoch_1.pth").write_text("1")
+    folder.record(after(20, 1), "miou", {"mean": 0.6})
+    again = RunFolder(config, ALONE)
+    again.begin(after(20, 1), 30)
+    assert again.best()["epoch"] == 1 and (folder.path / "ckpt_best.pth").read_text() == "1"
+    again.close()
+
+
+def test_the_best_one_outlives_its_other_name(folder, config):
+    mark(folder, [(0.6, True), (0.4, False)])
+    (folder.path / "ckpt_epoch_0.pth").unlink()
+    again = RunFolder(config, ALONE)
+    again.begin(after(20, 1), 30)
+    assert again.best()["epoch"] == 0 and (folder.path / "ckpt_best.pth").read_text() == "0"
     again.close()
 
 
@@ -97,6 +134,6 @@ def test_a_run_that_cannot_begin_leaves_nothing(config, tmp_path):
     folder = RunFolder(config, ALONE)
     folder.say("first words")
     assert not (tmp_path / PHASE_1).exists()
-    folder.begin(0, 10)
+    folder.begin(START, 10)
     assert "first words" in (folder.path / "log.txt").read_text()
     folder.close()

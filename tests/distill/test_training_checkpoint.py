@@ -22,9 +22,9 @@ def settings(name=PHASE_1, *opts):
     return load_config(ROOT / "training" / "configs" / f"{name}.yaml", opts=opts).model_dump(mode="json")
 
 
-def checkpoint(step=3):
+def checkpoint(step=3, epoch=1, images_seen=4):
     optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
-    position = {"length": 8, "seed": 0, "shuffle": True, "epoch": 1, "images_seen": 4}
+    position = {"length": 8, "seed": 0, "shuffle": True, "epoch": epoch, "images_seen": images_seen}
     return TrainingCheckpoint({"weight": torch.arange(3.0)}, optimizer, step, position, settings())
 
 
@@ -59,21 +59,28 @@ def test_only_training_checkpoints_are_found(tmp_path):
     }
 
 
-def test_newest_is_the_one_with_the_most_steps(tmp_path):
+def test_newest_is_the_one_that_has_seen_most_images(tmp_path):
     assert find_newest(tmp_path, print) is None
-    checkpoint(step=20).save(tmp_path / epoch_file(1))
-    assert find_newest(tmp_path, print)[1].step == 20
-    checkpoint(step=17).save(tmp_path / step_file(17))
+    checkpoint(1000, epoch=1, images_seen=0).save(tmp_path / epoch_file(0))
+    checkpoint(1500, epoch=1, images_seen=5).save(tmp_path / step_file(1500))
+    checkpoint(190, epoch=1, images_seen=6).save(tmp_path / step_file(190))  # in steps eight times as large
+    assert find_newest(tmp_path, print)[0].name == "ckpt_step_190.pth"
+    checkpoint(250, epoch=2, images_seen=0).save(tmp_path / epoch_file(1))
     assert find_newest(tmp_path, print)[0].name == "ckpt_epoch_1.pth"
-    checkpoint(step=25).save(tmp_path / step_file(25))
-    assert find_newest(tmp_path, print)[0].name == "ckpt_step_25.pth"
-    remove_step_files(tmp_path, before=25)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt_epoch_1.pth", "ckpt_step_25.pth"]
+
+
+def test_step_files_but_for_one_are_removed(tmp_path):
+    for name in (epoch_file(0), step_file(1500), step_file(190), step_file(200)):
+        checkpoint().save(tmp_path / name)
+    remove_step_files(tmp_path, keep=step_file(190))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt_epoch_0.pth", "ckpt_step_190.pth"]
+    remove_step_files(tmp_path, keep=epoch_file(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt_epoch_0.pth"]
 
 
 def test_a_broken_file_is_named_and_passed_over(tmp_path):
-    checkpoint(step=10).save(tmp_path / epoch_file(0))
-    checkpoint(step=20).save(tmp_path / epoch_file(1))
+    checkpoint(10, epoch=1).save(tmp_path / epoch_file(0))
+    checkpoint(20, epoch=2).save(tmp_path / epoch_file(1))
     newest = tmp_path / epoch_file(1)
     newest.write_bytes(newest.read_bytes()[:1000])
     said = []

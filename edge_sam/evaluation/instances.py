@@ -1,6 +1,6 @@
 """Images with everything that their evaluation needs, prepared in the workers of a data loader."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,12 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
 
 
 def load_batches(
-    images: EvaluationDataset, batch_size: int, rank: int, world_size: int, num_workers: int
+    images: EvaluationDataset,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    num_workers: int,
+    worker_init_fn: Callable[[int], None] | None = None,
 ) -> DataLoader[list[EvaluationImage | RefusedImage]]:
     """Read this process's batches: batches, not images, are dealt in turn.
 
@@ -124,7 +129,9 @@ def load_batches(
     """
     starts = range(rank * batch_size, len(images), world_size * batch_size)
     batches = [list(range(start, min(start + batch_size, len(images)))) for start in starts]
-    return DataLoader[Any](images, batch_sampler=batches, collate_fn=list, num_workers=num_workers)
+    return DataLoader[Any](
+        images, batch_sampler=batches, collate_fn=list, num_workers=num_workers, worker_init_fn=worker_init_fn
+    )
 
 
 def pad_images(images: Sequence[EvaluationImage], image_size: int) -> tuple[Tensor, Tensor]:

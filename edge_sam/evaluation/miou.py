@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from edge_sam.data.sa1b import Refusal, Sa1bDataset
 from edge_sam.distributed import World, gather_objects
@@ -86,6 +87,7 @@ def evaluate_miou(
     max_prompts: int = 32,
     max_instances: int | None = None,
     num_workers: int = 4,
+    worker_init_fn: Callable[[int], None] | None = None,
     amp: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> list[MiouResult]:
@@ -102,6 +104,7 @@ def evaluate_miou(
         max_prompts: prompts of an image decoded at once.
         max_instances: the first so many annotations of an image; None for all.
         num_workers: processes that read and prepare, for each process here.
+        worker_init_fn: called in each of them with its number when it starts.
         amp: bf16 autocast over the networks.
         progress: called after each batch with the number of images just done, the other processes' estimated by this
             one's.
@@ -112,23 +115,35 @@ def evaluate_miou(
     Raises:
         EdgeSamError: no instance could be measured.
     """
-    loader = load_batches(
-        EvaluationDataset(dataset, protocols, max_instances), image_batch, world.rank, world.size, num_workers
-    )
-    scores: list[_ImageScores] = []
-    refusals: list[Refusal] = []
-    own_images = sum(len(batch) for batch in loader.batch_sampler or [])
+    images = EvaluationDataset(dataset, protocols, max_instances)
+    loader = load_batches(images, image_batch, world.rank, world.size, num_workers, worker_init_fn)
     with _evaluating(sam, world.device, amp):
-        for batch in loader:
-            refusals += [refusal for image in batch for refusal in image.refusals]
-            sound = [image for image in batch if not isinstance(image, RefusedImage)]
-            scores += _score_batch(sam, sound, protocols, world.device, max_prompts)
-            if progress is not None:
-                progress(len(batch) * len(dataset) / own_images)
-    everything = gather_objects((scores, refusals))
+        own = _score_batches(sam, loader, protocols, world.device, max_prompts, progress)
+    everything = gather_objects(own)
     ordered = sorted((score for part, _ in everything for score in part), key=lambda score: score.index)
     unique = tuple(sorted({refusal for _, part in everything for refusal in part}, key=lambda one: one.image_id))
     return [_result(protocol, number, ordered, unique) for number, protocol in enumerate(protocols)]
+
+
+def _score_batches(
+    sam: Sam,
+    loader: DataLoader[list[EvaluationImage | RefusedImage]],
+    protocols: Sequence[EvaluationProtocol],
+    device: torch.device,
+    max_prompts: int,
+    progress: Callable[[float], None] | None,
+) -> tuple[list[_ImageScores], list[Refusal]]:
+    """Return what this process's images gave, and what was wrong with them."""
+    scores: list[_ImageScores] = []
+    refusals: list[Refusal] = []
+    own_images = sum(len(batch) for batch in loader.batch_sampler or [])
+    for batch in loader:
+        refusals += [refusal for image in batch for refusal in image.refusals]
+        sound = [image for image in batch if not isinstance(image, RefusedImage)]
+        scores += _score_batch(sam, sound, protocols, device, max_prompts)
+        if progress is not None:
+            progress(len(batch) * len(loader.dataset) / own_images)  # type: ignore[arg-type]
+    return scores, refusals
 
 
 @contextmanager

@@ -129,6 +129,14 @@ def test_progress_adds_up_to_all_images(val_split, alone):
     assert steps == [3, 3, 1]
 
 
+def test_workers_are_initialised(val_split, alone, tmp_path):
+    def note(worker):
+        (tmp_path / f"{worker}.txt").write_text("started")
+
+    evaluate_miou(DiscSam(), val_split, PROTOCOLS[:1], world=alone, num_workers=2, worker_init_fn=note)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.txt", "1.txt"]
+
+
 SEVERAL_PROCESSES = """
 import json, sys
 import torch

@@ -41,7 +41,10 @@ class Chain:
     def embed(self) -> None:
         """Store the teacher's embeddings; what is stored already stays."""
         config = _CONFIGS / "teacher" / "edge_sam_sa1b.yaml"
-        self._run("training/save_embedding.py", "--cfg", config, "--eval", "--resume", self.teacher, *self._settings())
+        self._run(
+            "training/save_embedding.py", "--cfg", config, "--output", self.folder / "output", "--eval",
+            "--resume", self.teacher, *self._settings(),
+        )  # fmt: skip
 
     def phase_1(self, tag: str, batch_size: int, *options: str) -> Path:
         """Run phase 1 and return its run folder; a finished run stays, a killed one goes on."""

@@ -24,9 +24,9 @@ def run_tour(data: Path, teacher: Path, output: Path, photographs: int = PHOTOGR
     Raises:
         EdgeSamError: a missing input, or a step that failed (its message is printed before).
     """
-    for path, what in ((data / "images" / "train", "photographs"), (teacher, "the teacher")):
+    for path, what in ((data / "images" / "train", "folder of photographs"), (teacher, "teacher checkpoint")):
         if not path.exists():
-            raise EdgeSamError(f"{path}: no {what} there; edgesam demo --data DIR --teacher FILE names your own")
+            raise EdgeSamError(f"{path}: no such {what}; edgesam demo --data DIR --teacher FILE names your own")
     if not (ROOT / "training").is_dir():
         raise EdgeSamError(f"{ROOT} holds no training/ folder: the demo runs from a clone of the repository")
     samples = ("DATA.NUM_SAMPLES", str(photographs), "VALIDATION.NUM_IMAGES", str(photographs // 3))
@@ -47,13 +47,14 @@ def run_tour(data: Path, teacher: Path, output: Path, photographs: int = PHOTOGR
 
 
 def _print_table(rows: dict[str, dict[str, Any]], photographs: int) -> None:
-    protocols = [result["protocol"]["name"] for result in next(iter(rows.values()))["results"]]
+    first = next(iter(rows.values()))["results"]
+    heads = [" / ".join([result["protocol"]["name"], *result["rounds"][1:]]) for result in first]
     table = Table(
         title=f"mIoU after {photographs} photographs at 256 px", caption="a few minutes' run: it shows the way"
     )
     table.add_column("model")
-    for protocol in protocols:
-        table.add_column(protocol, justify="right")
+    for head in heads:
+        table.add_column(head, justify="right")
     for name, report in rows.items():
-        table.add_row(name, *(" ".join(f"{value:.3f}" for value in result["miou"]) for result in report["results"]))
+        table.add_row(name, *(" / ".join(f"{value:.3f}" for value in result["miou"]) for result in report["results"]))
     Console().print(table)

@@ -146,12 +146,14 @@ class Trainer:
     def _train_epoch(self, stop: StopSignal) -> None:
         """Go to the end of the epoch, or to the end of the step in which the stop is asked for."""
         epoch = self.sampler.epoch
+        self._leave_incomplete_step_out(epoch)  # a run that goes on may have larger steps than before
+        if self.sampler.epoch > epoch:
+            return
         batches = iter(self.loader)
-        for _ in range(self.sampler.batches_left // self.settings.accumulation_steps):
+        while True:
             losses = self._train_step(batches)
             self.sampler.advance(self.settings.accumulation_steps)
-            if self.sampler.epoch == epoch and self.sampler.batches_left < self.settings.accumulation_steps:
-                self.sampler.set_position(epoch + 1)
+            self._leave_incomplete_step_out(epoch)
             self.window.add_losses(losses)
             if self.step % self.settings.print_freq == 0 or self.sampler.epoch > epoch:
                 self._report(epoch)
@@ -159,6 +161,11 @@ class Trainer:
                 return
             if self.settings.save_steps and self.step % self.settings.save_steps == 0:
                 self._save(step_file(self.step))
+
+    def _leave_incomplete_step_out(self, epoch: int) -> None:
+        """End ``epoch`` where its rest fills no optimizer step."""
+        if self.sampler.epoch == epoch and self.sampler.batches_left < self.settings.accumulation_steps:
+            self.sampler.set_position(epoch + 1)
 
     def _train_step(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Make one optimizer step and return the losses, means over its batches."""

@@ -85,6 +85,14 @@ def test_batches_that_fill_no_step_are_left_out(build):
     assert [step for step, _ in trainer.task.seen] == [0, 1, 2, 4, 5, 6]
 
 
+def test_an_epoch_whose_rest_fills_no_larger_step_ends(build):
+    trainer = build(TrainerSettings(epochs=2, accumulation_steps=2))
+    trainer.sampler.set_position(0, 6)  # saved with accumulation_steps=1: one batch is left
+    assert trainer.run(StopSignal())
+    assert [step for step, _ in trainer.task.seen] == [4, 5, 6, 7]
+    assert sorted(path.name for path in trainer.folder.path.glob("*.pth")) == ["ckpt_epoch_0.pth", "ckpt_epoch_1.pth"]
+
+
 def test_gradients_are_clipped(build):
     trainer = build(TrainerSettings(epochs=1, clip_grad=1e-3))
     trainer.run(StopSignal())

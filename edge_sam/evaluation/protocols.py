@@ -64,6 +64,13 @@ class EvaluationProtocol:
         first = "box" if self.prompt_type == "box" else self.point_from
         return (first, *(f"+{number}" for number in range(1, self.refine_iters + 1)))
 
+    @property
+    def file_name(self) -> str:
+        """What is measured, as part of a file's name: ``box_exact``, ``mask-center+2_oracle-of-3_edgesam``."""
+        clicks = f"+{self.refine_iters}" if self.refine_iters else ""
+        mask = "" if self.num_multimask_outputs == 1 else f"_{self.mask.replace(' ', '-')}"
+        return f"{self.rounds[0]}{clicks}{mask}_{self.ground_truth}"
+
     def describe(self) -> str:
         """Return the whole protocol in one line."""
         prompt = "box" if self.prompt_type == "box" else f"point ({self.point_from})"

@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from edge_sam.config import RunConfig
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
-from edge_sam.evaluation.run import build_parser, main, protocols_from_arguments
+from edge_sam.evaluation.run import (
+    _check_settings,
+    _default_output,
+    build_parser,
+    main,
+    protocols_from_arguments,
+)
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
 
@@ -134,11 +141,60 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
     contents = []
     for path in (checkpoint, raw, converted):
         main([CONFIG, "--checkpoint", str(path), "--data-path", str(photographs), "--num-samples", "2", *SMALL])
-        contents.append(json.loads(path.with_suffix(".mIoU.json").read_text()))
+        contents.append(json.loads(path.with_suffix(".box_exact.mIoU.json").read_text()))
     assert contents[0]["results"] == contents[1]["results"] == contents[2]["results"]
     assert contents[1]["checkpoint"] == {"path": str(raw), "sha256": file_sha256(raw)}
     said = capsys.readouterr().out
     assert "ground truth exact (" in said and "float32" in said and "2 images" in said
+
+
+def test_every_measurement_has_a_file_of_its_own():
+    def output(*options):
+        given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])
+        return str(_default_output(given, protocols_from_arguments(given)))
+
+    point = ("--prompt-types", "point", "--point-from", "mask-center")
+    several = ("--num-multimask-outputs", "3", "--multimask-select", "oracle")
+    assert output() == "a/b.box_exact.mIoU.json"
+    assert output(*point, "--refine-iter", "2") == "a/b.mask-center+2_exact.mIoU.json"
+    assert output(*several, "--ground-truth", "edgesam") == "a/b.box_oracle-of-3_edgesam.mIoU.json"
+    assert output("--suite", "guide") == "a/b.guide_exact.mIoU.json"
+    assert output("--suite", "guide", "--ground-truth", "edgesam") == "a/b.guide_edgesam.mIoU.json"
+
+
+@pytest.mark.parametrize(
+    ("key", "trained", "given"),
+    [
+        ("MODEL.TYPE", "rep_vit_m1", "rep_vit_m2"),
+        ("DATA.IMG_SIZE", 256, 320),
+        ("DISTILL.FUSE", True, False),
+        ("DISTILL.UPSAMPLE_MODE", "bicubic", "bilinear"),
+    ],
+)
+def test_training_checkpoint_is_evaluated_as_it_was_trained(tmp_path, key, trained, given):
+    settings = RunConfig(DATA={"IMG_SIZE": 256}).model_dump(mode="json")
+    path = tmp_path / "ckpt_epoch_4.pth"
+    torch.save({"model": {}, "config": settings}, path)
+    _check_settings(str(path), RunConfig.model_validate(settings))
+    section, name = key.split(".")
+    settings[section][name] = given
+    said = rf"ckpt_epoch_4\.pth: was trained with {key} {trained}, .* with {given}: add --opts {key} {trained}$"
+    with pytest.raises(EdgeSamError, match=said):
+        _check_settings(str(path), RunConfig.model_validate(settings))
+
+
+@pytest.mark.parametrize("content", [{"model": {}}, {"model": {}, "config": 3}, {"config": {"MODEL": "m1", "lr": 1}}])
+def test_files_that_know_no_settings_are_taken_as_they_are(tmp_path, content):
+    torch.save(content, tmp_path / "a.pth")
+    _check_settings(str(tmp_path / "a.pth"), RunConfig())
+
+
+def test_mixed_ways_to_upsample_are_refused_before_anything_is_measured(capsys, photographs, sam, tmp_path):
+    path = tmp_path / "ckpt_epoch_4.pth"
+    settings = RunConfig(DATA={"IMG_SIZE": 256}, DISTILL={"UPSAMPLE_MODE": "bilinear"}).model_dump(mode="json")
+    torch.save({"model": official_state(sam), "config": settings}, path)
+    said = fails(capsys, "--checkpoint", path, "--data-path", photographs, *SMALL)
+    assert "add --opts DISTILL.UPSAMPLE_MODE bilinear" in said
 
 
 @pytest.mark.slow

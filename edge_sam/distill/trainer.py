@@ -126,9 +126,7 @@ class Trainer:
         if self.world.size > 1:
             self.model = _distributed(self.task, self.world.device)
         self.folder.begin(self._progress(self.sampler.epoch), self.settings.epochs * self.steps_in_epoch)
-        last = self.sampler.epoch - 1
-        if self.sampler.images_seen == 0 and last >= 0 and not self.folder.has_score(last):
-            self._validate(last)
+        self._complete_last_epoch()
         self.window = _Window()
         while self.sampler.epoch < self.settings.epochs:
             epoch = self.sampler.epoch
@@ -142,6 +140,19 @@ class Trainer:
                 return False
             self._validate(epoch)
         return True
+
+    def _complete_last_epoch(self) -> None:
+        """Make up for what is missing of an epoch whose end is where the run goes on: its checkpoint, its validation.
+
+        A kill came between, or the run goes on from a checkpoint of another folder, or with a larger batch.
+        """
+        last = self.sampler.epoch - 1
+        if self.sampler.images_seen or last < 0:
+            return
+        if not (self.folder.path / epoch_file(last)).is_file():
+            self._save(epoch_file(last))
+        if not self.folder.has_score(last):
+            self._validate(last)
 
     def _train_epoch(self, stop: StopSignal) -> None:
         """Go to the end of the epoch, or to the end of the step in which the stop is asked for."""

@@ -102,6 +102,17 @@ def test_a_validation_that_a_kill_prevented_is_made_up_for(workplace, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_new_run_goes_on_from_another_run_s_checkpoint(workplace, tmp_path, capsys):
+    main(workplace.arguments(PHASE_1, tmp_path, "TRAIN.EPOCHS", 1))
+    first = tmp_path / PHASE_1 / "default" / "ckpt_epoch_0.pth"
+    validated = ("TRAIN.EPOCHS", 1, "VALIDATION.NUM_IMAGES", 1, "VALIDATION.NUM_INSTANCES", 1, "TAG", "other")
+    main([*workplace.arguments(PHASE_1, tmp_path, *validated), "--resume", str(first)])
+    other = tmp_path / PHASE_1 / "other"
+    assert_same(read_checkpoint(first), read_checkpoint(other / "ckpt_epoch_0.pth"))
+    assert json.loads((other / "best.json").read_text())["checkpoint"] == "ckpt_epoch_0.pth"
+
+
+@pytest.mark.slow
 def test_phase_2_goes_from_phase_1_and_the_teacher(workplace, tmp_path):
     main(workplace.arguments(PHASE_1, tmp_path, "TRAIN.EPOCHS", 1))
     phase_1 = tmp_path / PHASE_1 / "default" / "ckpt_epoch_0.pth"

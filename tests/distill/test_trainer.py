@@ -93,6 +93,25 @@ def test_an_epoch_whose_rest_fills_no_larger_step_ends(build):
     assert sorted(path.name for path in trainer.folder.path.glob("*.pth")) == ["ckpt_epoch_0.pth", "ckpt_epoch_1.pth"]
 
 
+class Scores:
+    """A validation that measures nothing."""
+
+    def measure(self):
+        return {"mean": 0.5}, ()
+
+
+def test_a_run_from_another_folder_s_checkpoint_has_its_own_and_its_score(build):
+    trainer = build(TrainerSettings(epochs=2))
+    trainer.validation = Scores()
+    trainer.sampler.set_position(1)
+    assert trainer.run(StopSignal())
+    assert sorted(path.name for path in trainer.folder.path.glob("ckpt_epoch_*")) == [
+        "ckpt_epoch_0.pth", "ckpt_epoch_1.pth",
+    ]  # fmt: skip
+    assert trainer.folder.best()["checkpoint"] == "ckpt_epoch_0.pth"
+    assert [record["epoch"] for record in records(trainer) if "miou/mean" in record] == [0, 1]
+
+
 def test_gradients_are_clipped(build):
     trainer = build(TrainerSettings(epochs=1, clip_grad=1e-3))
     trainer.run(StopSignal())

@@ -21,8 +21,11 @@ MEASURES: dict[str, Callable[[], list[Measurement]]] = {
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *MEASURES], help="default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; default: all")
     names = parser.parse_args().names or list(MEASURES)
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        parser.error(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASURES)}")
     print(f"{_machine()}, PyTorch {torch.__version__}\n\n{HEADER}", flush=True)
     for name in names:
         for measurement in MEASURES[name]():

@@ -17,7 +17,7 @@ IMAGE_SIZE, IMAGES, PROMPTS_AT_ONCE = 1024, 2, 32
 
 
 def measure() -> list[Measurement]:
-    """Measure the whole evaluation against its networks alone: what is above 1 is reading, enlarging, comparing."""
+    """Measure the whole evaluation against its networks alone: what lacks to 1 is reading, enlarging, comparing."""
     with tempfile.TemporaryDirectory() as folder, process_group() as world:
         sam = build_sam("rep_vit_m1", IMAGE_SIZE).to(world.device).eval()
         dataset = Sa1bDataset(photographs(Path(folder), IMAGES), "val", IMAGE_SIZE, keep_annotations=True)
@@ -38,7 +38,7 @@ def measure() -> list[Measurement]:
                 sam, dataset, protocols, world=world, image_batch=1, max_prompts=PROMPTS_AT_ONCE, num_workers=1
             )
 
-        alone = median_seconds(networks, repeats=3)
-        seconds = median_seconds(whole, repeats=2) / len(dataset)
+        alone = 1 / median_seconds(networks, repeats=3)
+        speed = len(dataset) / median_seconds(whole, repeats=2)
     what = f"evaluate {MASKS} box prompts an image, {IMAGE_SIZE} px"
-    return [Measurement(what, seconds, "s/image", "networks alone", alone)]
+    return [Measurement(what, speed, "images/s", "networks alone", alone)]

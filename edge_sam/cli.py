@@ -64,8 +64,8 @@ def _add_download(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _download(chosen: argparse.Namespace) -> None:
     from edge_sam.data.download import download_checkpoint
-    from edge_sam.data.download_progress import show_download
     from edge_sam.modeling.official_files import OFFICIAL_FILES
+    from edge_sam.progress import show_download
 
     file = OFFICIAL_FILES[chosen.name]
     with show_download(file.file_name) as progress:

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from edge_sam import progress
-from edge_sam.progress import show_progress
+from edge_sam.progress import show_download, show_progress
 
 
 def test_plain_lines_in_a_log(capsys, monkeypatch):
@@ -37,3 +37,13 @@ def test_other_processes_are_silent(capsys, monkeypatch, terminal):
     with show_progress("embed", 1, shown=False) as advance:
         advance(1)
     assert capsys.readouterr().out == ""
+
+
+def test_a_download_in_a_log(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with show_download("sam_vit_b.pth") as told:
+        for seconds, have, whole in ((4, 1_000_000, 8_000_000), (11, 5_000_000, None), (12, 8_000_000, 8_000_000)):
+            now[0] = seconds
+            told(have, whole)
+    assert capsys.readouterr().out.splitlines() == ["sam_vit_b.pth: 5 MB", "sam_vit_b.pth: 8 of 8 MB"]

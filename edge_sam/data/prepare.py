@@ -4,7 +4,6 @@ Every image is decoded and every annotation file parsed before it is written. A 
 is there whole or not at all, and a tar that is finished leaves a note in ``.prepared/SPLIT``.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,14 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_sam.atomic_writing import TEMPORARY_SUFFIX, write_atomically
 from edge_sam.data.annotations import BrokenSample, parse_annotations
 from edge_sam.data.download import HttpRefusal, download
-from edge_sam.data.download_progress import show_download
 from edge_sam.data.sources import PUBLISHED_SUBSET, find_tars, read_name_list
-from edge_sam.data.tars import TEMPORARY_SUFFIX, Member, TarIndex, read_member, scan_tar, write_atomically
+from edge_sam.data.tars import Member, TarIndex, read_member, scan_tar
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
-from edge_sam.progress import show_progress
+from edge_sam.exclusive_lock import exclusive_lock
+from edge_sam.progress import show_download, show_progress
 
 LINK_PAGE = "https://ai.meta.com/datasets/segment-anything-downloads/"
 """Where a visitor gets a link file of their own."""
@@ -189,11 +189,8 @@ class _Layout:
         """Make the folders, keep other runs out, and clear away what a killed one left unfinished."""
         for folder in (self.images, self.annotations, self.notes):
             folder.mkdir(parents=True, exist_ok=True)
-        with (self.notes / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise EdgeSamError(f"{self.notes}: another run is preparing this split; wait for its end") from error
+        busy = f"{self.notes}: another run is preparing this split; wait for its end"
+        with exclusive_lock(self.notes / "lock", busy):
             for folder in (self.images, self.annotations, self.notes):
                 for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                     leftover.unlink()
@@ -233,7 +230,7 @@ class _Layout:
             finally:
                 threads.shutdown(cancel_futures=True)
         os.sync()  # the note must not outlive a power cut that the files do not
-        write_atomically(self.note(tar.name), json.dumps({"images": placed, "refused": refused}).encode())
+        write_atomically(self.note(tar.name), json.dumps({"images": placed, "refused": refused}))
 
     def report(self, tars: tuple[str, ...], finished_before: int) -> PrepareReport:
         """Sum up the notes of these tars, and write the list of refusals of all."""
@@ -254,7 +251,7 @@ class _Layout:
             for entry in json.loads(note.read_bytes())["refused"]
         ]
         path = self.destination / "refused.jsonl"
-        write_atomically(path, "".join(f"{json.dumps(asdict(entry))}\n" for entry in entries).encode())
+        write_atomically(path, "".join(f"{json.dumps(asdict(entry))}\n" for entry in entries))
         return path
 
     def _read_note(self, tar_name: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_sam.atomic_writing import write_atomically
 from edge_sam.data.annotations import BrokenSample
 from edge_sam.errors import EdgeSamError
 
@@ -21,7 +21,6 @@ ANNOTATION_SUFFIX = ".json"
 LARGEST_MEMBER = 256 * 2**20
 """Bytes; a member that claims more is refused."""
 
-TEMPORARY_SUFFIX = ".unfinished"
 _INDEX_VERSION = 1
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 
@@ -132,23 +131,10 @@ def _save_index(place: Path, stamp: dict[str, int], index: TarIndex) -> bool:
     text = json.dumps({"stamp": stamp, "members": members, "refused": index.refused})
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place, text.encode())
+        write_atomically(place, text)
     except OSError:
         return False
     return True
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, also when several processes write the same."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY_SUFFIX)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def scan_tar(tar: Path) -> TarIndex:

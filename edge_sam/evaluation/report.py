@@ -1,7 +1,6 @@
 """The outcome of an evaluation for people (a table) and for programs (JSON)."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 import edge_sam
+from edge_sam.atomic_writing import write_atomically
 from edge_sam.evaluation.miou import MiouResult
 
 _THRESHOLDS = (0.5, 0.75, 0.9)
@@ -83,6 +83,4 @@ def _result_to_json(result: MiouResult) -> dict[str, Any]:
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write a file that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n")
-    unfinished.replace(path)
+    write_atomically(path, json.dumps(content, indent=2) + "\n")

@@ -15,6 +15,7 @@ from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
 from tests.data.tar_files import sa1b_members, write_tar
+from tests.lock_holder import held_by_another_process
 
 NAMES = ("sa_000001.tar", "sa_000002.tar")
 
@@ -158,8 +159,9 @@ def test_removed_images_are_noticed(tars, tmp_path):
 
 
 def test_two_runs_at_once(tars, tmp_path):
+    (tmp_path / "out" / ".prepared" / "train").mkdir(parents=True)
     with (
-        prepare._Layout(tmp_path / "out", "train").claimed(),
+        held_by_another_process(tmp_path / "out" / ".prepared" / "train" / "lock"),
         pytest.raises(EdgeSamError, match="another run is preparing this split"),
     ):
         prepare_sa1b(tars, tmp_path / "out", "train")

@@ -14,7 +14,7 @@ from edge_sam.config import RunConfig
 from edge_sam.data.sa1b import Sa1bDataset, collate
 from edge_sam.data.sampler import ResumableSampler
 from edge_sam.distill.encoder_distillation import EncoderDistillation
-from edge_sam.distill.optimizer import build_optimizer
+from edge_sam.distill.optimizer import build_optimizer, load_moments
 from edge_sam.distill.prompt_distillation import PromptDistillation, PromptLoop, PromptLossWeights
 from edge_sam.distill.run_folder import RunFolder
 from edge_sam.distill.schedule import LearningRate, batch_scale
@@ -69,7 +69,7 @@ def train(config: RunConfig, world: World) -> bool:
         folder = RunFolder(config, world)
         dataset = _open_data(config, folder.say)
         sampler = ResumableSampler(len(dataset), world.rank, world.size, config.DATA.BATCH_SIZE, config.SEED)
-        checkpoint = _find_checkpoint(config, folder)
+        source, checkpoint = _find_checkpoint(config, folder) or ("", None)
         models = _build_models(config, checkpoint, folder.say)
         task, validated = _build_task(config, models)
         task.to(world.device).to(memory_format=torch.channels_last)
@@ -77,7 +77,7 @@ def train(config: RunConfig, world: World) -> bool:
         trainer = _build_trainer(config, task, dataset, sampler, folder, world, validation)
         if checkpoint is not None:
             sampler.load_state_dict(checkpoint.sampler)
-            trainer.optimizer.load_state_dict(checkpoint.optimizer)
+            load_moments(trainer.optimizer, checkpoint.optimizer, source)
         if trainer.steps_in_epoch == 0:
             raise EdgeSamError(f"{len(dataset)} images do not fill one step of TRAIN.ACCUMULATION_STEPS batches")
     _announce(config, world, trainer, dataset, folder.say)
@@ -122,7 +122,7 @@ def _open_data(config: RunConfig, say: Callable[[str], None]) -> WithTeacherEmbe
     return joined
 
 
-def _find_checkpoint(config: RunConfig, folder: RunFolder) -> TrainingCheckpoint | None:
+def _find_checkpoint(config: RunConfig, folder: RunFolder) -> tuple[str, TrainingCheckpoint] | None:
     """Return where to go on: the newest of the run folder, or MODEL.RESUME where that is farther."""
     found: list[tuple[Path, TrainingCheckpoint]] = []
     if config.TRAIN.AUTO_RESUME:
@@ -140,7 +140,7 @@ def _find_checkpoint(config: RunConfig, folder: RunFolder) -> TrainingCheckpoint
     folder.say(f"going on from {path}, {checkpoint.images} images seen")
     if changed:
         folder.say(f"with other settings than before: {'; '.join(changed)}")
-    return checkpoint
+    return str(path), checkpoint
 
 
 def _build_models(config: RunConfig, checkpoint: TrainingCheckpoint | None, say: Callable[[str], None]) -> _Models:

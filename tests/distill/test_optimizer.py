@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
-from edge_sam.distill.optimizer import build_optimizer, parameter_groups
+from edge_sam.distill.optimizer import build_optimizer, load_moments, parameter_groups
+from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.registry import build_image_encoder
 
 
@@ -38,3 +40,35 @@ def test_frozen_parameters_are_left_out():
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert not held & {id(parameter) for parameter in module.frozen.parameters()}
     assert isinstance(optimizer, torch.optim.AdamW)
+
+
+def stepped(module, weight_decay=0.01, betas=(0.9, 0.999)):
+    optimizer = build_optimizer(module, weight_decay, betas, eps=1e-8)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 0.5)
+    optimizer.step()
+    return optimizer
+
+
+def test_moments_go_on_under_the_settings_of_now():
+    saved = stepped(Small()).state_dict()
+    optimizer = build_optimizer(Small(), 0.3, betas=(0.5, 0.6), eps=1e-3)
+    load_moments(optimizer, saved, "here.pth")
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0]
+    assert all(group["betas"] == (0.5, 0.6) and group["eps"] == 1e-3 for group in optimizer.param_groups)
+    for index, state in optimizer.state_dict()["state"].items():
+        assert state["step"] == 1 and torch.equal(state["exp_avg"], saved["state"][index]["exp_avg"])
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), None])
+def test_moments_of_other_parameters_are_refused(shape):
+    module = Small()
+    if shape is None:
+        module.norm.requires_grad_(False)
+    else:
+        module.conv = nn.Conv2d(*shape)
+    saved = stepped(Small()).state_dict()
+    with pytest.raises(EdgeSamError, match=r"here\.pth: its run trained 5 tensors.*PROMPT_TYPE.*--tag"):
+        load_moments(build_optimizer(module, 0.01, (0.9, 0.999), 1e-8), saved, "here.pth")

@@ -16,6 +16,7 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import read_checkpoint, save_checkpoint
 
 _FORMAT = 1
+_CONTENT = ("model", "optimizer", "step", "sampler", "config")
 _FILE_NAME = re.compile(r"ckpt_(epoch|step)_(\d+)\.pth")
 
 # What a run cannot change on its way; other settings may, and are named in the log.
@@ -95,7 +96,10 @@ class TrainingCheckpoint:
             raise EdgeSamError(
                 f"{path}: not a training checkpoint but weights alone (a run starts from them with --pretrained)"
             )
-        return cls(content["model"], content["optimizer"], content["step"], content["sampler"], content["config"])
+        try:
+            return cls(**{name: content[name] for name in _CONTENT})
+        except KeyError as error:
+            raise EdgeSamError(f"{path}: corrupt: it holds no {error}") from error
 
     def expect_settings(self, config: Mapping[str, Any], source: Path) -> list[str]:
         """Insist that the run which goes on is the one that was begun.

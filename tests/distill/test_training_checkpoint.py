@@ -47,6 +47,15 @@ def test_weights_alone_are_refused(tmp_path):
         TrainingCheckpoint.load(tmp_path / "weights.pth")
 
 
+def test_a_part_that_is_missing_is_named(tmp_path):
+    checkpoint().save(tmp_path / "ckpt_epoch_0.pth")
+    content = torch.load(tmp_path / "ckpt_epoch_0.pth", weights_only=True)
+    del content["sampler"]
+    torch.save(content, tmp_path / "ckpt_epoch_0.pth")
+    with pytest.raises(EdgeSamError, match="corrupt: it holds no 'sampler'"):
+        TrainingCheckpoint.load(tmp_path / "ckpt_epoch_0.pth")
+
+
 def test_only_training_checkpoints_are_found(tmp_path):
     names = [epoch_file(2), epoch_file(10), step_file(30), step_file(4)]
     others = ["ckpt_epoch_11_model.pth", "ckpt_best.pth", ".ckpt_epoch_12.pth.77.tmp", "ckpt_epoch_x.pth"]

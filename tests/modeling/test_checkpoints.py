@@ -105,6 +105,28 @@ def test_a_truncated_file_is_named(kept, suffix, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "content", [b"abc", b"", b"\x80\x02", b"(", b"\x00" * 40, b"I1\n.", b"\x8a\x02", b"cos\nsystem\n"]
+)
+def test_arbitrary_bytes_are_no_weights(content, tmp_path):
+    (tmp_path / "odd.pth").write_bytes(content)
+    with pytest.raises(EdgeSamError, match=r"odd\.pth: ") as error:
+        read_state(tmp_path / "odd.pth")
+    assert "\n" not in str(error.value) and "()" not in str(error.value)
+
+
+def test_flipped_bytes_are_no_traceback(tmp_path):
+    path = tmp_path / "model.pth"
+    save_checkpoint({"model": {"a": torch.randn(20)}, "step": 3}, path)
+    content = path.read_bytes()
+    for position in range(0, len(content), 17):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
+        try:
+            read_checkpoint(path)
+        except EdgeSamError as error:
+            assert "\n" not in str(error)
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"a": print}, protocol=2))
     with pytest.raises(EdgeSamError, match="not a weight file, or one that holds more than tensors"):

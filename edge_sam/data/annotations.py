@@ -64,7 +64,6 @@ class ImageAnnotations:
     """The sound annotations of an image, in the order of the file.
 
     Attributes:
-        image_id: ``image.image_id`` of the file, as text.
         width: of the image, in pixels.
         height: of the image, in pixels.
         file_name: ``image.file_name`` of the file; empty when there is none.
@@ -72,7 +71,6 @@ class ImageAnnotations:
         refused: a reason for each annotation that was left out, naming it.
     """
 
-    image_id: str
     width: int
     height: int
     file_name: str
@@ -103,7 +101,6 @@ def parse_annotations(content: bytes) -> ImageAnnotations:
     if not annotations:
         raise BrokenSample(f"none of the {len(refused)} annotations is usable; the first: {refused[0]}")
     return ImageAnnotations(
-        image_id=str(image.get("image_id", "")),
         width=width,
         height=height,
         file_name=str(image.get("file_name", "")),

@@ -15,7 +15,6 @@ class SamplerState(TypedDict):
 
     length: int
     seed: int
-    shuffle: bool
     epoch: int
     images_seen: int
 
@@ -24,7 +23,8 @@ class ResumableSampler(Sampler[tuple[int, int]]):
     """Deals the images of an epoch to processes, and yields ``(epoch, index)`` for this one.
 
     The order of epoch ``e`` is the permutation that ``default_rng([seed, e])`` draws. It is cut into global batches of
-    ``world_size * batch_size`` images, of which process ``rank`` takes its contiguous part. So step ``s`` sees the same
+    ``world_size * batch_size`` images, of which process ``rank`` takes its contiguous part; images at the end that fill
+    no global batch are left out of this epoch. So step ``s`` sees the same
     images for any ``world_size`` and ``batch_size`` of equal product, and a position is a number of images, which
     holds for any.
 
@@ -42,32 +42,20 @@ class ResumableSampler(Sampler[tuple[int, int]]):
         world_size: number of processes.
         batch_size: images a process and batch.
         seed: of the permutations.
-        shuffle: False: every epoch has the data set's own order.
-        drop_last: leave out the images at the end of an epoch that fill no global batch; False: deal them out as evenly
-            as they go, in a batch of its own.
 
     Attributes:
         epoch: the current one, from 0.
         images_seen: images of the current epoch that all processes together have used.
 
     Raises:
-        EdgeSamError: the data set does not fill one global batch (with ``drop_last``), or is empty.
+        EdgeSamError: the data set does not fill one global batch.
     """
 
-    def __init__(
-        self,
-        length: int,
-        rank: int = 0,
-        world_size: int = 1,
-        batch_size: int = 1,
-        seed: int = 0,
-        shuffle: bool = True,
-        drop_last: bool = True,
-    ) -> None:
+    def __init__(self, length: int, rank: int = 0, world_size: int = 1, batch_size: int = 1, seed: int = 0) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} of {world_size} processes")
         self.global_batch = world_size * batch_size
-        if length < (self.global_batch if drop_last else 1):
+        if length < self.global_batch:
             raise EdgeSamError(
                 f"the data set has {length} images, fewer than one batch of all processes ({world_size} x {batch_size} "
                 f"= {self.global_batch}): use a smaller batch, fewer processes or more images"
@@ -77,20 +65,18 @@ class ResumableSampler(Sampler[tuple[int, int]]):
         self.world_size = world_size
         self.batch_size = batch_size
         self.seed = seed
-        self.shuffle = shuffle
-        self.drop_last = drop_last
         self.epoch = 0
         self.images_seen = 0
 
     @property
     def batches_per_epoch(self) -> int:
         """Global batches of a whole epoch."""
-        return self._batches(self.length)
+        return self.length // self.global_batch
 
     @property
     def batches_left(self) -> int:
         """Global batches that the current epoch still has."""
-        return self._batches(self.length - self.images_seen)
+        return (self.length - self.images_seen) // self.global_batch
 
     def __len__(self) -> int:
         """Return how many images this process still gets in the current epoch."""
@@ -104,7 +90,7 @@ class ResumableSampler(Sampler[tuple[int, int]]):
         """Say that all processes have used so many more batches of this epoch; after its last the next one begins."""
         if batches > self.batches_left:
             raise ValueError(f"{batches} batches of an epoch that has {self.batches_left} left")
-        self.set_position(self.epoch, min(self.images_seen + batches * self.global_batch, self.length))
+        self.set_position(self.epoch, self.images_seen + batches * self.global_batch)
 
     def set_position(self, epoch: int, images_seen: int = 0) -> None:
         """Go on in ``epoch`` after ``images_seen`` images (of all processes); at an epoch's end, in the next one."""
@@ -116,22 +102,16 @@ class ResumableSampler(Sampler[tuple[int, int]]):
 
     def state_dict(self) -> SamplerState:
         """Return the position, and what it is only valid with."""
-        return {
-            "length": self.length,
-            "seed": self.seed,
-            "shuffle": self.shuffle,
-            "epoch": self.epoch,
-            "images_seen": self.images_seen,
-        }
+        return {"length": self.length, "seed": self.seed, "epoch": self.epoch, "images_seen": self.images_seen}
 
     def load_state_dict(self, state: SamplerState) -> None:
         """Go on where a sampler of the same data stood; processes and batch size may be others.
 
         Raises:
-            EdgeSamError: the state is of another number of images, seed or order.
+            EdgeSamError: the state is of another number of images or another seed.
         """
-        for name in ("length", "seed", "shuffle"):
-            found, expected = state[name], getattr(self, name)
+        checks = (("length", state["length"], self.length), ("seed", state["seed"], self.seed))
+        for name, found, expected in checks:
             if found != expected:
                 raise EdgeSamError(
                     f"the run cannot be continued: its data order has {name} {found}, this data set and configuration "
@@ -139,17 +119,7 @@ class ResumableSampler(Sampler[tuple[int, int]]):
                 )
         self.set_position(state["epoch"], state["images_seen"])
 
-    def _batches(self, images: int) -> int:
-        return images // self.global_batch if self.drop_last else -(-images // self.global_batch)
-
     def _mine(self) -> NDArray[np.int64]:
-        order = np.arange(self.length)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        rest = order[self.images_seen :]
-        whole = len(rest) // self.global_batch * self.global_batch
-        mine = rest[:whole].reshape(-1, self.world_size, self.batch_size)[:, self.rank].reshape(-1)
-        if self.drop_last:
-            return mine
-        tail = np.array_split(rest[whole:], self.world_size)[self.rank]
-        return np.concatenate([mine, tail])
+        rest = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)[self.images_seen :]
+        whole = rest[: self.batches_left * self.global_batch]
+        return whole.reshape(-1, self.world_size, self.batch_size)[:, self.rank].reshape(-1)

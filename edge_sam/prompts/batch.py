@@ -66,14 +66,6 @@ class Prompts:
             torch.cat([self.labels, labels.to(self.labels.dtype)], dim=1),
         )
 
-    def without_boxes(self) -> "Prompts":
-        """Return the points alone."""
-        return Prompts(None, self.points, self.labels)
-
-    def select(self, index: Tensor | slice) -> "Prompts":
-        """Return the prompts of some of the N masks."""
-        return Prompts(*(None if part is None else part[index] for part in (self.boxes, self.points, self.labels)))
-
     def to(self, device: torch.device | str) -> "Prompts":
         """Return the prompts on ``device``."""
         return Prompts(*(None if part is None else part.to(device) for part in (self.boxes, self.points, self.labels)))

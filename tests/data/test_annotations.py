@@ -41,7 +41,7 @@ def content(*annotations, **image) -> bytes:
 
 def test_fields():
     parsed = parse_annotations(content(annotation()))
-    assert (parsed.image_id, parsed.file_name, parsed.width, parsed.height) == ("3", "sa_3.jpg", WIDTH, HEIGHT)
+    assert (parsed.file_name, parsed.width, parsed.height) == ("sa_3.jpg", WIDTH, HEIGHT)
     assert parsed.refused == []
     (found,) = parsed.annotations
     assert found.box_xyxy.tolist() == [8, 5, 20, 12]

@@ -30,20 +30,6 @@ def test_clicks_join_boxes():
     prompts = Prompts.from_boxes(boxes).add_points(torch.ones(2, 1, 2), torch.ones(2, 1, dtype=torch.int64))
     assert torch.equal(prompts.boxes, boxes)
     assert prompts.points.shape == (2, 1, 2)
-    assert prompts.without_boxes().boxes is None
-    assert torch.equal(prompts.without_boxes().points, prompts.points)
-
-
-@pytest.mark.parametrize("index", [slice(1, 3), torch.tensor([2, 0]), torch.tensor([True, False, True])])
-def test_select_takes_the_same_masks_of_every_part(index):
-    boxes = torch.arange(12.0).view(3, 4)
-    points = torch.arange(6.0).view(3, 1, 2)
-    labels = torch.tensor([[1], [0], [-2]])
-    chosen = Prompts(boxes, points, labels).select(index)
-    assert torch.equal(chosen.boxes, boxes[index])
-    assert torch.equal(chosen.points, points[index])
-    assert torch.equal(chosen.labels, labels[index])
-    assert Prompts.from_boxes(boxes).select(index).points is None
 
 
 def test_to_moves_every_part():

@@ -81,17 +81,13 @@ def _batch(image_size: int, images: int) -> Batch:
     boxes = (corners * torch.tensor([size[1], size[0]])).flatten(1)
     return Batch(
         image_ids=[str(number) for number in range(images)],
-        indices=torch.arange(images),
-        requested=torch.arange(images),
         images=torch.randint(0, 256, (images, 3, image_size, image_size), dtype=torch.uint8, generator=generator),
         sizes=torch.tensor([size] * images),
-        original_sizes=torch.tensor([size] * images),
         boxes=boxes,
         points=boxes.view(-1, 2, 2).mean(dim=1, keepdim=True),
         noise=torch.rand(images * PROMPTS, 1, generator=generator),
         image_index=torch.arange(images).repeat_interleave(PROMPTS),
         refusals=[],
-        annotations=[],
         teacher_embedding=torch.randn(images, 256, image_size // 16, image_size // 16, generator=generator).half(),
     )
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, parse_annotations
 from edge_sam.data.sources import open_source
-from edge_sam.data.transforms import decode_image, resize_image, scale_boxes, scale_points
+from edge_sam.data.transforms import decode_image, pad_images, resize_image, scale_boxes, scale_points
 from edge_sam.errors import EdgeSamError
 
 _MAX_REPLACEMENTS = 100
@@ -46,8 +46,7 @@ class Sample:
 
     Attributes:
         image_id: file name without its ending.
-        index: position of the image among the data set's ids.
-        requested: position that was asked for; differs from ``index`` when a broken image was replaced.
+        index: position of the image among the data set's ids; not the one asked for when that image is broken.
         image: uint8 ``(3, h, w)``, RGB, not padded.
         size: (h, w).
         original_size: (height, width) of the file.
@@ -61,7 +60,6 @@ class Sample:
 
     image_id: str
     index: int
-    requested: int
     image: Tensor
     size: tuple[int, int]
     original_size: tuple[int, int]
@@ -79,32 +77,24 @@ class Batch:
 
     Attributes:
         image_ids: of the ``B`` images.
-        indices: int64 ``(B,)``.
-        requested: int64 ``(B,)``; see :class:`Sample`.
         images: uint8 ``(B, 3, s, s)``, zero outside of ``sizes``.
         sizes: int64 ``(B, 2)``, height and width before padding.
-        original_sizes: int64 ``(B, 2)``.
         boxes: float32 ``(N, 4)``.
         points: float32 ``(N, 1, 2)``.
         noise: float32 ``(N, clicks)``.
         image_index: int64 ``(N,)``, which image of the batch each prompt belongs to; ascending.
         refusals: those of all samples.
-        annotations: a list for each image, when the data set keeps them.
         teacher_embedding: float16 ``(B, 256, s/16, s/16)``, when the samples have one.
     """
 
     image_ids: list[str]
-    indices: Tensor
-    requested: Tensor
     images: Tensor
     sizes: Tensor
-    original_sizes: Tensor
     boxes: Tensor
     points: Tensor
     noise: Tensor
     image_index: Tensor
     refusals: list[Refusal]
-    annotations: list[list[Annotation]]
     teacher_embedding: Tensor | None = None
 
     def __len__(self) -> int:
@@ -133,8 +123,8 @@ class Sa1bDataset(Dataset[Sample]):
         root: a folder that :func:`edge_sam.data.sources.open_source` knows.
         split: ``train`` or ``val``.
         image_size: longest side of the resized image, and side of the padded square.
-        num_samples: use only the first so many images by name; -1 for all.
-        ids: use only these images.
+        num_samples: use only the first so many images by name, annotated or not, as the pass that stores embeddings
+            does; -1 for all.
         with_annotations: False: images need no annotation file, and samples have no prompts.
         max_annotations: draw at most so many annotations of an image, without replacement, in the file's order.
         clicks: random numbers that each prompt brings along.
@@ -145,10 +135,10 @@ class Sa1bDataset(Dataset[Sample]):
 
     Attributes:
         ids: the images' names without their endings, sorted.
-        unannotated: images of the split that were left out because they have no annotation file.
+        unannotated: how many of these images were left out because they have no annotation file.
 
     Raises:
-        EdgeSamError: no such folder, no image, no annotation file that matches one, unknown ``ids``.
+        EdgeSamError: no such folder, no image, no annotation file that matches one of those used.
     """
 
     def __init__(
@@ -157,7 +147,6 @@ class Sa1bDataset(Dataset[Sample]):
         split: str,
         image_size: int,
         num_samples: int = -1,
-        ids: Sequence[str] | None = None,
         *,
         with_annotations: bool = True,
         max_annotations: int | None = None,
@@ -168,8 +157,11 @@ class Sa1bDataset(Dataset[Sample]):
         seed: int = 0,
     ) -> None:
         self._source = open_source(root, split, with_annotations)
-        self.unannotated = self._source.unannotated
-        self.ids = _choose(self._source.ids, ids, num_samples, f"{split} split of {root}")
+        chosen = _first(self._source.image_ids, num_samples)
+        self.ids = tuple(sorted(set(chosen) & set(self._source.ids)))
+        if not self.ids:
+            raise EdgeSamError(f"{root}: none of the first {len(chosen)} images of the {split} split is annotated")
+        self.unannotated = len(chosen) - len(self.ids)
         self.image_size = image_size
         self.with_annotations = with_annotations
         self.max_annotations = max_annotations
@@ -203,7 +195,7 @@ class Sa1bDataset(Dataset[Sample]):
                 kind: Literal["filtered", "image"] = "filtered" if isinstance(error, _NothingLeft) else "image"
                 refusals.append(Refusal(self.ids[index], str(error), kind))
             else:
-                return replace(sample, requested=requested, refusals=(*refusals, *sample.refusals))
+                return replace(sample, refusals=(*refusals, *sample.refusals))
         first = refusals[0]
         raise EdgeSamError(f"{len(refusals)} images in a row are unusable, the first {first.image_id}: {first.reason}")
 
@@ -230,7 +222,6 @@ class Sa1bDataset(Dataset[Sample]):
         return Sample(
             image_id=image_id,
             index=index,
-            requested=index,
             image=image,
             size=size,
             original_size=(height, width),
@@ -257,27 +248,20 @@ class Sa1bDataset(Dataset[Sample]):
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Join samples into a batch; images are padded with zeros to the square of the longest side."""
-    side = max(max(sample.size) for sample in samples)
-    images = torch.zeros(len(samples), 3, side, side, dtype=torch.uint8)
-    for padded, sample in zip(images, samples, strict=True):
-        padded[:, : sample.size[0], : sample.size[1]] = sample.image
+    images, sizes = pad_images([sample.image for sample in samples], max(max(sample.size) for sample in samples))
     counts = torch.tensor([len(sample.boxes) for sample in samples])
     embeddings = [sample.teacher_embedding for sample in samples if sample.teacher_embedding is not None]
     if len(embeddings) not in (0, len(samples)):
         raise ValueError("some samples have a teacher embedding and some have none")
     return Batch(
         image_ids=[sample.image_id for sample in samples],
-        indices=torch.tensor([sample.index for sample in samples]),
-        requested=torch.tensor([sample.requested for sample in samples]),
         images=images,
-        sizes=torch.tensor([sample.size for sample in samples]),
-        original_sizes=torch.tensor([sample.original_size for sample in samples]),
+        sizes=sizes,
         boxes=torch.cat([sample.boxes for sample in samples]),
         points=torch.cat([sample.points for sample in samples]),
         noise=torch.cat([sample.noise for sample in samples]),
         image_index=torch.repeat_interleave(torch.arange(len(samples)), counts),
         refusals=[refusal for sample in samples for refusal in sample.refusals],
-        annotations=[sample.annotations for sample in samples],
         teacher_embedding=torch.stack(embeddings) if embeddings else None,
     )
 
@@ -286,19 +270,10 @@ class _NothingLeft(BrokenSample):
     """The area filter left no annotation of a sound image."""
 
 
-def _choose(available: tuple[str, ...], ids: Sequence[str] | None, num_samples: int, where: str) -> tuple[str, ...]:
-    chosen = available
-    if ids is not None:
-        unknown = sorted(set(ids) - set(available))
-        if unknown or not ids:
-            raise EdgeSamError(
-                f"{where}: {len(unknown)} of the {len(ids)} images asked for are not there (e.g. "
-                f"{', '.join(unknown[:3])})"
-            )
-        chosen = tuple(sorted(set(ids)))
+def _first(ids: tuple[str, ...], num_samples: int) -> tuple[str, ...]:
     if num_samples == 0 or num_samples < -1:
         raise EdgeSamError(f"number of samples is {num_samples}; it should be positive, or -1 for all")
-    return chosen if num_samples == -1 else chosen[:num_samples]
+    return ids if num_samples == -1 else ids[:num_samples]
 
 
 def _jitter(

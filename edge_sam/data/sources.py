@@ -19,12 +19,12 @@ class Source(Protocol):
     """Images by id, each with its annotation file.
 
     Attributes:
-        ids: sorted; the names of the images without their endings.
-        unannotated: images that have no annotation file and were left out.
+        image_ids: sorted; the names of all images without their endings.
+        ids: those of them that have an annotation file; all where none is needed.
     """
 
+    image_ids: tuple[str, ...]
     ids: tuple[str, ...]
-    unannotated: int
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image file's content. Raises BrokenSample when it cannot be read."""
@@ -72,8 +72,8 @@ class FolderSource:
                 f"{self._image_folder}: no image (e.g. {min(images.values())}) has an annotation file of the same name "
                 f"in {self._annotation_folder} ({found})"
             )
+        self.image_ids = tuple(sorted(images))
         self.ids = tuple(sorted(self._image_names))
-        self.unannotated = len(images) - len(self.ids)
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image file's content. Raises BrokenSample when it cannot be read."""
@@ -98,12 +98,11 @@ class TarSource:
                     raise EdgeSamError(
                         f"{member.stem} is there twice: {other.name} of {other_tar}, {member.name} of {tar}"
                     )
-        images = len(self._images)
         wanted = self._images.keys() & self._annotations.keys() if with_annotations else self._images.keys()
         if not wanted:
             raise EdgeSamError(f"{tars[0].parent}: no image with an annotation in {len(tars)} tars")
+        self.image_ids = tuple(sorted(self._images))
         self.ids = tuple(sorted(wanted))
-        self.unannotated = images - len(self.ids)
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image's content. Raises BrokenSample when it cannot be read."""

@@ -6,6 +6,7 @@ Sides become ``int(side * image_size / longest + 0.5)``; padding and normalisati
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -69,6 +70,18 @@ def resize_image(image: Image.Image | NDArray[np.uint8], image_size: int) -> Ten
 
 def _to_tensor(image: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+
+
+def pad_images(images: Sequence[Tensor], side: int) -> tuple[Tensor, Tensor]:
+    """Put images, uint8 (3, h, w) each, into squares, with zeros at the right and at the bottom.
+
+    Returns:
+        uint8 (B, 3, ``side``, ``side``), and the sizes (h, w) before padding, int64 (B, 2).
+    """
+    padded = torch.zeros(len(images), 3, side, side, dtype=torch.uint8)
+    for square, image in zip(padded, images, strict=True):
+        square[:, : image.shape[1], : image.shape[2]] = image
+    return padded, torch.tensor([image.shape[1:] for image in images], dtype=torch.int64).reshape(-1, 2)
 
 
 def scale_points(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from edge_sam.data.annotations import BrokenSample
 from edge_sam.data.sources import open_source
-from edge_sam.data.transforms import decode_image, resize_image
+from edge_sam.data.transforms import decode_image, pad_images, resize_image
 
 PREPROCESSING = "RGB as stored; long side resized, antialiased bilinear uint8; SAM mean and std; zero-padded after; v1"
 """Kept in the store. Change it when :mod:`edge_sam.data.transforms` or the normalisation changes what it answers."""
@@ -71,7 +70,7 @@ class TeacherImages(Dataset[ReadImage]):
 
     def __init__(self, root: str | Path, split: str, image_size: int, num_samples: int = -1) -> None:
         self._source = open_source(root, split, with_annotations=False)
-        self.ids = self._source.ids if num_samples < 0 else self._source.ids[:num_samples]
+        self.ids = self._source.image_ids if num_samples < 0 else self._source.image_ids[:num_samples]
         self.image_size = image_size
 
     def __len__(self) -> int:
@@ -86,15 +85,12 @@ class TeacherImages(Dataset[ReadImage]):
 
     def collate(self, images: Sequence[ReadImage]) -> ImageBatch:
         """Join images, padded with zeros to the square."""
-        readable = [read.image for read in images if read.image is not None]
-        padded = torch.zeros(len(readable), 3, self.image_size, self.image_size, dtype=torch.uint8)
-        for square, image in zip(padded, readable, strict=True):
-            square[:, : image.shape[1], : image.shape[2]] = image
+        padded, sizes = pad_images([read.image for read in images if read.image is not None], self.image_size)
         return ImageBatch(
             rows=np.array([read.row for read in images]),
             valid=np.array([read.image is not None for read in images]),
             images=padded,
-            sizes=torch.tensor([image.shape[1:] for image in readable], dtype=torch.long).reshape(-1, 2),
+            sizes=sizes,
             reasons={read.row: read.reason for read in images if read.image is None},
         )
 

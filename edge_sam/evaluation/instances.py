@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -132,11 +131,3 @@ def load_batches(
     return DataLoader[Any](
         images, batch_sampler=batches, collate_fn=list, num_workers=num_workers, worker_init_fn=worker_init_fn
     )
-
-
-def pad_images(images: Sequence[EvaluationImage], image_size: int) -> tuple[Tensor, Tensor]:
-    """Return the pixels uint8 (B, 3, s, s), zero at the right and at the bottom, and the sizes long (B, 2)."""
-    padded = torch.zeros(len(images), 3, image_size, image_size, dtype=torch.uint8)
-    for row, image in zip(padded, images, strict=True):
-        row[:, : image.size[0], : image.size[1]] = image.pixels
-    return padded, torch.tensor([image.size for image in images])

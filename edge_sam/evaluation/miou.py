@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from edge_sam.data.sa1b import Refusal, Sa1bDataset
+from edge_sam.data.transforms import pad_images
 from edge_sam.distributed import World, gather_objects
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.instances import (
@@ -19,7 +20,6 @@ from edge_sam.evaluation.instances import (
     EvaluationImage,
     RefusedImage,
     load_batches,
-    pad_images,
 )
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.evaluation.simulated_user import measure_image
@@ -168,7 +168,7 @@ def _score_batch(
 ) -> Iterator[_ImageScores]:
     if not images:
         return
-    pixels, sizes = (part.to(device) for part in pad_images(images, sam.image_size))
+    pixels, sizes = (part.to(device) for part in pad_images([image.pixels for image in images], sam.image_size))
     embeddings: Tensor = sam.image_encoder(sam.preprocess(pixels, sizes))
     for image, embedding in zip(images, embeddings, strict=True):
         present = [image.truths[protocol.ground_truth].present for protocol in protocols]

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from edge_sam.data.sa1b import Refusal, Sa1bDataset, Sample, collate
 from edge_sam.data.sampler import ResumableSampler
+from edge_sam.embeddings.images import TeacherImages
 from edge_sam.errors import EdgeSamError
 from tests.synthetic import write_sa1b
 
@@ -49,7 +50,7 @@ def test_sample(root):
     tree = json.loads(annotation_file(root, 2).read_text())
     boxes = np.array([entry["bbox"] for entry in tree["annotations"]])
     boxes[:, 2:] += boxes[:, :2]
-    assert (sample.image_id, sample.index, sample.requested) == ("sa_0_002", 2, 2)
+    assert (sample.image_id, sample.index) == ("sa_0_002", 2)
     assert sample.image.shape == (3, 96, 128)
     assert sample.image.dtype == torch.uint8
     assert (sample.size, sample.original_size) == ((96, 128), (192, 256))
@@ -65,13 +66,15 @@ def test_sample(root):
 def test_sample_depends_on_seed_epoch_and_name_alone(root):
     options = {"max_annotations": 2, "clicks": 2, "box_jitter": 0.1}
     dataset = Sa1bDataset(root, "train", 64, seed=3, **options)
-    subset = Sa1bDataset(root, "train", 64, ids=["sa_0_004", "sa_0_001"], seed=3, **options)
-    assert subset.ids == ("sa_0_001", "sa_0_004")
+    for number in (0, 2, 3):
+        image_file(root, number).unlink()
+    subset = Sa1bDataset(root, "train", 64, seed=3, **options)
+    assert subset.ids == ("sa_0_001", "sa_0_004", "sa_0_005")
     a, b = dataset[(5, 4)], subset[(5, 1)]
     assert torch.equal(a.boxes, b.boxes) and torch.equal(a.noise, b.noise)
     assert same(a, dataset[(5, 4)])
     assert not torch.equal(a.noise, dataset[(6, 4)].noise)
-    assert not torch.equal(a.noise, Sa1bDataset(root, "train", 64, seed=4, **options)[(5, 4)].noise)
+    assert not torch.equal(a.noise, Sa1bDataset(root, "train", 64, seed=4, **options)[(5, 1)].noise)
     assert same(dataset[4], dataset[(0, 4)])
 
 
@@ -138,10 +141,21 @@ def test_first_images_by_name(root):
     for wrong in (0, -2):
         with pytest.raises(EdgeSamError, match=f"number of samples is {wrong}"):
             Sa1bDataset(root, "train", 64, num_samples=wrong)
-    with pytest.raises(EdgeSamError, match=r"1 of the 2 images asked for are not there.*sa_9"):
-        Sa1bDataset(root, "train", 64, ids=["sa_0_000", "sa_9"])
     with pytest.raises(IndexError):
         Sa1bDataset(root, "train", 64)[COUNT]
+
+
+def test_first_images_are_the_same_with_and_without_annotations(root):
+    """The pass that stores embeddings reads no annotations: phase 2 must not go beyond the images that it stored."""
+    for number in (1, 2):
+        annotation_file(root, number).unlink()
+    stored = TeacherImages(root, "train", 64, num_samples=4).ids
+    dataset = Sa1bDataset(root, "train", 64, num_samples=4)
+    assert dataset.ids == ("sa_0_000", "sa_0_003")
+    assert set(dataset.ids) <= set(stored) and dataset.unannotated == 2
+    annotation_file(root, 0).unlink()
+    with pytest.raises(EdgeSamError, match="none of the first 3 images of the train split is annotated"):
+        Sa1bDataset(root, "train", 64, num_samples=3)
 
 
 def break_image(root, number):
@@ -192,7 +206,7 @@ def test_broken_image_is_replaced_by_the_next_and_told(root, damage, reason):
     for number in (4, 5):
         damage(root, number)
     sample = dataset[(2, 4)]
-    assert (sample.index, sample.requested) == (0, 4)
+    assert sample.index == 0
     assert torch.equal(sample.image, undamaged[0].image) and torch.equal(sample.noise, undamaged[0].noise)
     assert [(refusal.image_id, refusal.kind) for refusal in sample.refusals] == [
         ("sa_0_004", "image"),
@@ -220,7 +234,7 @@ def test_nothing_but_broken_images_is_an_error(root):
 
 
 def test_batch(root):
-    dataset = Sa1bDataset(root, "train", 64, max_annotations=3, clicks=2, keep_annotations=True)
+    dataset = Sa1bDataset(root, "train", 64, max_annotations=3, clicks=2)
     Image.open(image_file(root, 1)).transpose(Image.Transpose.ROTATE_90).save(image_file(root, 1))
     samples = [dataset[(1, index)] for index in (0, 1, 3)]
     samples[1].image = samples[1].image[:, :, :40]  # another shape
@@ -228,8 +242,6 @@ def test_batch(root):
     batch = collate(samples)
     assert len(batch) == 3
     assert batch.image_ids == [sample.image_id for sample in samples]
-    assert batch.indices.tolist() == [sample.index for sample in samples]
-    assert batch.requested.tolist() == [0, 1, 3]
     assert batch.images.shape == (3, 3, 64, 64)
     for position, sample in enumerate(samples):
         height, width = sample.size
@@ -239,8 +251,6 @@ def test_batch(root):
         mine = batch.image_index == position
         for name in ("boxes", "points", "noise"):
             assert torch.equal(getattr(batch, name)[mine], getattr(sample, name))
-        assert batch.annotations[position] == sample.annotations
-    assert batch.original_sizes.tolist() == [list(sample.original_size) for sample in samples]
     assert [refusal.image_id for refusal in batch.refusals] == ["sa_0_001"]
     assert batch.teacher_embedding is None
 
@@ -261,7 +271,7 @@ def test_batch_of_images_only_and_with_embeddings(root):
 def test_batch_moves(root):
     batch = collate([Sa1bDataset(root, "train", 64, clicks=1)[0]])
     moved = batch.to("meta")
-    tensors = ("indices", "requested", "images", "sizes", "original_sizes", "boxes", "points", "noise", "image_index")
+    tensors = ("images", "sizes", "boxes", "points", "noise", "image_index")
     assert all(getattr(moved, name).device.type == "meta" for name in tensors)
     assert moved.image_ids == batch.image_ids
     assert batch.images.device.type == "cpu"

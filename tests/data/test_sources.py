@@ -32,12 +32,11 @@ def test_folder(root):
     source = open_source(root, "val")
     assert isinstance(source, FolderSource)
     assert source.ids == ("10", "a", "b", "c")
-    assert source.unannotated == 1
+    assert source.image_ids == ("10", "a", "b", "c", "lonely")
     assert source.read_image_bytes("a") == b"a.JPEG"
     assert source.read_annotation_bytes("a") == b"a.json"
     images = open_source(root, "val", with_annotations=False)
-    assert images.ids == ("10", "a", "b", "c", "lonely")
-    assert images.unannotated == 0
+    assert images.ids == images.image_ids == source.image_ids
     (root / "images" / "val" / "b.jpg").unlink()
     with pytest.raises(BrokenSample, match=r"b\.jpg cannot be read \(No such file"):
         source.read_image_bytes("b")
@@ -109,7 +108,7 @@ def test_unannotated_and_doubled_members(tmp_path):
     members = [("a.jpg", b""), ("b.jpg", b""), ("b.json", b"")]
     first = write_tar(tmp_path / "1.tar", members)
     source = TarSource([first])
-    assert (source.ids, source.unannotated) == (("b",), 1)
+    assert (source.ids, source.image_ids) == (("b",), ("a", "b"))
     assert TarSource([first], with_annotations=False).ids == ("a", "b")
     with pytest.raises(EdgeSamError, match="b is there twice"):
         TarSource([first, write_tar(tmp_path / "2.tar", members[2:])])

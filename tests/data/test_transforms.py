@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge_sam.data.annotations import BrokenSample
-from edge_sam.data.transforms import decode_image, resize_image, resized_size, scale_boxes, scale_points
+from edge_sam.data.transforms import decode_image, pad_images, resize_image, resized_size, scale_boxes, scale_points
 
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -105,3 +105,14 @@ def test_damaged_png_is_decoded_or_refused(noise, position):
     content[position : position + len(noise)] = noise
     with contextlib.suppress(BrokenSample):
         assert decode_image(bytes(content)).mode == "RGB"
+
+
+def test_padding_is_at_the_right_and_at_the_bottom():
+    pictures = [torch.full((3, 48, 64), 7, dtype=torch.uint8), torch.full((3, 64, 1), 9, dtype=torch.uint8)]
+    padded, sizes = pad_images(pictures, 64)
+    assert padded.shape == (2, 3, 64, 64) and padded.dtype == torch.uint8
+    assert sizes.tolist() == [[48, 64], [64, 1]] and sizes.dtype == torch.int64
+    assert torch.equal(padded[0, :, :48], pictures[0]) and not padded[0, :, 48:].any()
+    assert torch.equal(padded[1, :, :, :1], pictures[1]) and not padded[1, :, :, 1:].any()
+    nothing, no_sizes = pad_images([], 64)
+    assert nothing.shape == (0, 3, 64, 64) and no_sizes.shape == (0, 2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edge_sam.data.sa1b import Sa1bDataset
-from edge_sam.evaluation.instances import EvaluationDataset, EvaluationImage, RefusedImage, load_batches, pad_images
+from edge_sam.evaluation.instances import EvaluationDataset, RefusedImage, load_batches
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 
 
@@ -58,16 +58,6 @@ def test_every_number_of_processes_reads_the_same_batches(val_split, world_size)
         for batch in load_batches(images, 3, rank, world_size, num_workers=0)
     ]
     assert sorted(batches) == [(0, 1, 2), (3, 4, 5), (6,)]
-
-
-def test_padding_is_at_the_right_and_at_the_bottom(val_split):
-    image = EvaluationDataset(val_split, guide_suite())[0]
-    assert isinstance(image, EvaluationImage)
-    pixels, sizes = pad_images([image, image], 256)
-    assert pixels.shape == (2, 3, 256, 256)
-    assert sizes.tolist() == [[192, 256]] * 2
-    assert torch.equal(pixels[1, :, :192], image.pixels)
-    assert not pixels[:, :, 192:].any()
 
 
 def test_data_set_without_masks_and_mixed_seeds_are_refused(photographs, val_split):

@@ -1,5 +1,6 @@
 """AdamW without weight decay where decay has no meaning."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,4 +53,5 @@ def load_moments(optimizer: Optimizer, saved: Mapping[str, Any], source: str) ->
             f"{source}: its run trained {sum(found)} tensors, this one {sum(expected)} or others: DISTILL.DECODER_IOU, "
             "MULTIMASK_OUTPUT, MULTIMASK_ON_BOX and PROMPT_TYPE decide which: use the same as then, or another --tag"
         )
+    moments = copy.deepcopy(moments)  # they may be mapped, and must outlive their file
     optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -20,7 +20,6 @@ from edge_sam.distill.run_folder import RunFolder
 from edge_sam.distill.schedule import LearningRate, batch_scale
 from edge_sam.distill.stop_signal import ignore_sigterm, on_sigterm
 from edge_sam.distill.student import (
-    build_decoder,
     build_encoder,
     build_student_sam,
     load_sam_start_weights,
@@ -36,6 +35,7 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256, load_official, load_prompt_and_mask_decoder
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from edge_sam.modeling.prompt_encoder import PromptEncoder
+from edge_sam.modeling.registry import build_decoder
 from edge_sam.modeling.sam import Sam
 
 _STOPPED = 143
@@ -145,14 +145,14 @@ def _find_checkpoint(config: RunConfig, folder: RunFolder) -> tuple[str, Trainin
 
 def _build_models(config: RunConfig, checkpoint: TrainingCheckpoint | None, say: Callable[[str], None]) -> _Models:
     student = build_encoder(config) if config.DISTILL.ENCODER_ONLY else build_student_sam(config)
+    teacher = build_decoder(config.DATA.IMG_SIZE)
+    load_prompt_and_mask_decoder(*teacher, config.DISTILL.TEACHER_CHECKPOINT)
     if checkpoint is not None:
         load_official(student, checkpoint.model, "the checkpoint to go on from")
     elif isinstance(student, Sam):
-        load_sam_start_weights(student, config, say)
+        load_sam_start_weights(student, teacher, config, say)
     else:
-        say(f"student encoder: {load_start_weights(student, config.MODEL.PRETRAINED)}")
-    teacher = build_decoder(config.DATA.IMG_SIZE)
-    load_prompt_and_mask_decoder(*teacher, config.DISTILL.TEACHER_CHECKPOINT)
+        say(f"student encoder: {load_start_weights(student, config)}")
     return _Models(student, teacher)
 
 

@@ -1,4 +1,4 @@
-"""The student and the teacher's decoder, with the weights that a run starts from."""
+"""The student, with the weights that a run starts from."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +8,16 @@ from torch import nn
 from edge_sam.config import RunConfig
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import (
+    expect_network_settings,
     load_imagenet_weights,
     load_official,
-    load_prompt_and_mask_decoder,
     load_student_encoder,
     read_state,
     split_state,
 )
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from edge_sam.modeling.prompt_encoder import PromptEncoder
-from edge_sam.modeling.registry import build_image_encoder
+from edge_sam.modeling.registry import build_decoder, build_image_encoder
 from edge_sam.modeling.sam import Sam
 
 
@@ -29,13 +29,7 @@ def build_encoder(config: RunConfig) -> nn.Module:
     )
 
 
-def build_decoder(image_size: int) -> tuple[PromptEncoder, MaskDecoder]:
-    """Return a prompt encoder and a mask decoder for an input side in pixels, with fresh weights."""
-    side = image_size // 16
-    return PromptEncoder(image_embedding_size=(side, side), input_image_size=(image_size, image_size)), MaskDecoder()
-
-
-def load_start_weights(encoder: nn.Module, pretrained: str) -> str:
+def load_start_weights(encoder: nn.Module, config: RunConfig) -> str:
     """Load what MODEL.PRETRAINED names.
 
     Returns:
@@ -44,6 +38,7 @@ def load_start_weights(encoder: nn.Module, pretrained: str) -> str:
     Raises:
         EdgeSamError: it names nothing, or what it names does not fit.
     """
+    pretrained = config.MODEL.PRETRAINED
     if not pretrained:
         raise EdgeSamError(
             "MODEL.PRETRAINED is empty: say where the student starts (--pretrained): imagenet, scratch, or a file"
@@ -52,11 +47,11 @@ def load_start_weights(encoder: nn.Module, pretrained: str) -> str:
         return load_imagenet_weights(encoder)
     if pretrained == "scratch":
         return "fresh weights (scratch)"
-    if not Path(pretrained).is_file():
-        raise EdgeSamError(
-            f"MODEL.PRETRAINED: {pretrained}: no such file (a checkpoint of phase 1, or imagenet, or scratch)"
-        )
-    return load_student_encoder(encoder, pretrained)
+    try:
+        expect_network_settings(pretrained, config.model_dump(mode="json"))
+        return load_student_encoder(encoder, pretrained)
+    except EdgeSamError as error:
+        raise EdgeSamError(f"MODEL.PRETRAINED (imagenet, scratch or a file): {error}") from error
 
 
 def build_student_sam(config: RunConfig) -> Sam:
@@ -81,17 +76,20 @@ def build_student_sam(config: RunConfig) -> Sam:
     return student
 
 
-def load_sam_start_weights(student: Sam, config: RunConfig, say: Callable[[str], None]) -> None:
+def load_sam_start_weights(
+    student: Sam, teacher: tuple[PromptEncoder, MaskDecoder], config: RunConfig, say: Callable[[str], None]
+) -> None:
     """Load the encoder of MODEL.PRETRAINED, and the decoder of the teacher or of the same file.
 
     Raises:
         EdgeSamError: as :func:`load_start_weights`; or no file has a decoder to start from.
     """
-    pretrained, teacher = config.MODEL.PRETRAINED, config.DISTILL.TEACHER_CHECKPOINT
-    say(f"student encoder: {load_start_weights(student.image_encoder, pretrained)}")
+    pretrained = config.MODEL.PRETRAINED
+    say(f"student encoder: {load_start_weights(student.image_encoder, config)}")
     if config.DISTILL.INIT_FROM_TEACHER:
-        load_prompt_and_mask_decoder(student.prompt_encoder, student.mask_decoder, teacher)
-        say(f"student prompt encoder and mask decoder: those of {teacher}")
+        for own, part in zip((student.prompt_encoder, student.mask_decoder), teacher, strict=True):
+            own.load_state_dict(part.state_dict())
+        say(f"student prompt encoder and mask decoder: those of {config.DISTILL.TEACHER_CHECKPOINT}")
         return
     parts = split_state(read_state(pretrained)) if Path(pretrained).is_file() else {}
     if not parts.get("mask_decoder"):

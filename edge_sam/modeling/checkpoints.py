@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from edge_sam.modeling.repvit import RepViTImageEncoder
 from edge_sam.modeling.sam import Sam
 
 State = dict[str, Tensor]
+
+_NETWORK_SETTINGS = ("MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE")
 
 
 def read_state(path: str | Path) -> State:
@@ -50,6 +53,9 @@ def read_state(path: str | Path) -> State:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read the dictionary of a file as it stands: tensors, and what a training run keeps beside them.
 
+    Tensors are mapped where the format allows it: what is not looked at is not read, and the file must not be written
+    over (a new one under its name is safe) while they are in use.
+
     Raises:
         EdgeSamError: no such file, a truncated or foreign file, no dictionary in it.
     """
@@ -60,7 +66,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             content = safetensors.torch.load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise EdgeSamError(
             f"{path}: not a weight file, or one that holds more than tensors and plain values"
@@ -71,6 +77,28 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise EdgeSamError(f"{path}: not a checkpoint: it holds a {type(content).__name__}, not names and tensors")
     return content
+
+
+def expect_network_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
+    """Insist that a training checkpoint, which knows its settings, is taken for the network that was trained.
+
+    Its tensors alone would not tell: another way to upsample, or another image size, loads without a word.
+
+    Args:
+        path: any weight file; one without settings passes.
+        settings: the configuration of now, as plain values.
+
+    Raises:
+        EdgeSamError: as :func:`read_checkpoint`; or names the setting that differs.
+    """
+    trained = read_checkpoint(path).get("config")
+    for key in _NETWORK_SETTINGS:
+        section, name = key.split(".")
+        group = trained.get(section) if isinstance(trained, dict) else None
+        found = group.get(name) if isinstance(group, dict) else None
+        wanted = settings[section][name]
+        if found is not None and found != wanted:
+            raise EdgeSamError(f"{path}: was trained with {key} {found}, not {wanted}: add --opts {key} {found}")
 
 
 def _missing_file(path: Path) -> str:

@@ -51,6 +51,12 @@ def build_image_encoder(
     raise EdgeSamError(f"{model_type}: no such model; known are {', '.join([*_SAM_VIT, 'vit_t', *_REPVIT])}")
 
 
+def build_decoder(image_size: int) -> tuple[PromptEncoder, MaskDecoder]:
+    """Build what follows the image encoder, which is the same in all models, for an input side in pixels."""
+    side = image_size // 16
+    return PromptEncoder(image_embedding_size=(side, side), input_image_size=(image_size, image_size)), MaskDecoder()
+
+
 def build_sam(
     model_type: str,
     image_size: int = 1024,
@@ -72,12 +78,8 @@ def build_sam(
     Raises:
         EdgeSamError: no such model, or a file that is missing, broken or of another model.
     """
-    grid = (image_size // 16, image_size // 16)
-    sam = Sam(
-        build_image_encoder(model_type, image_size, fuse, upsample_mode, use_checkpoint),
-        PromptEncoder(image_embedding_size=grid, input_image_size=(image_size, image_size)),
-        MaskDecoder(),
-    )
+    encoder = build_image_encoder(model_type, image_size, fuse, upsample_mode, use_checkpoint)
+    sam = Sam(encoder, *build_decoder(image_size))
     if checkpoint is not None:
         load_official(sam, read_state(checkpoint), str(checkpoint))
     return sam

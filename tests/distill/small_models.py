@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from edge_sam.distill.student import build_decoder
+from edge_sam.modeling.registry import build_decoder
 from edge_sam.modeling.sam import Sam
 
 

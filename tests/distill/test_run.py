@@ -5,9 +5,10 @@ import time
 import pytest
 import torch
 
+from edge_sam.config import load_config
 from edge_sam.distill.run import main
-from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_state
-from tests.distill.conftest import PHASE_1, PHASE_2
+from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state, split_state
+from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +157,21 @@ def test_the_start_weights_are_never_silent(workplace, tmp_path, capsys):
     said = error_of([*arguments[:place], "--pretrained", "", *arguments[place + 2 :]], capsys)
     assert all(word in said for word in ("MODEL.PRETRAINED", "imagenet", "scratch", "file"))
     said = error_of([*arguments[:place], "--pretrained", "nowhere.pth", *arguments[place + 2 :]], capsys)
-    assert "nowhere.pth: no such file" in said
+    assert "nowhere.pth: no such file" in said and "imagenet, scratch" in said
+    missing = str(tmp_path / "edge_sam.pth")
+    said = error_of([*arguments[:place], "--pretrained", missing, *arguments[place + 2 :]], capsys)
+    assert "edgesam download edge_sam" in said
+
+
+def test_start_weights_of_another_network_are_refused(workplace, tmp_path, capsys):
+    start = tmp_path / "ckpt_epoch_9.pth"
+    settings = load_config(ROOT / "training" / "configs" / f"{PHASE_1}.yaml", opts=("DATA.IMG_SIZE", "256"))
+    encoder = split_state(read_state(workplace.teacher))["image_encoder"]
+    save_checkpoint({"model": encoder, "config": settings.model_dump(mode="json")}, start)
+    arguments = workplace.arguments(PHASE_2, tmp_path, "DISTILL.UPSAMPLE_MODE", "bilinear")
+    arguments[arguments.index("--pretrained") + 1] = str(start)
+    said = error_of(arguments, capsys)
+    assert "was trained with DISTILL.UPSAMPLE_MODE bicubic, not bilinear" in said
 
 
 def test_a_store_of_another_teacher_is_refused(workplace, tmp_path, capsys):

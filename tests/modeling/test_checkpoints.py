@@ -8,6 +8,7 @@ import torch
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling import checkpoints
 from edge_sam.modeling.checkpoints import (
+    expect_network_settings,
     file_sha256,
     load_imagenet_weights,
     load_official,
@@ -193,6 +194,32 @@ def test_the_decoder_is_sliced_out_of_a_whole_model(sam, tmp_path):
     save_state(official_state(sam.image_encoder), tmp_path / "student.pth")
     with pytest.raises(EdgeSamError, match="not the weights of this PromptEncoder: 17 missing"):
         load_prompt_and_mask_decoder(prompt_encoder, mask_decoder, tmp_path / "student.pth")
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_file_that_is_replaced_leaves_what_was_read(legacy, tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.arange(5000.0)}, path, _use_new_zipfile_serialization=not legacy)
+    read = read_state(path)
+    save_state({"a": read["a"] + 1}, path)
+    assert torch.equal(read["a"], torch.arange(5000.0))
+    path.unlink()
+    assert torch.equal(read["a"], torch.arange(5000.0))
+
+
+def test_a_training_checkpoint_is_not_taken_for_another_network(tmp_path):
+    settings = {
+        "MODEL": {"TYPE": "rep_vit_m1"},
+        "DATA": {"IMG_SIZE": 256},
+        "DISTILL": {"FUSE": True, "UPSAMPLE_MODE": "bicubic"},
+    }
+    save_checkpoint({"model": {"a": torch.ones(1)}, "config": settings}, tmp_path / "ckpt.pth")
+    expect_network_settings(tmp_path / "ckpt.pth", settings)
+    for section, name, wanted in [("DISTILL", "UPSAMPLE_MODE", "bilinear"), ("DATA", "IMG_SIZE", 512)]:
+        with pytest.raises(EdgeSamError, match=rf"was trained with {section}.{name} \w+, not {wanted}: add --opts"):
+            expect_network_settings(tmp_path / "ckpt.pth", {**settings, section: {**settings[section], name: wanted}})
+    save_state({"a": torch.ones(1)}, tmp_path / "plain.pth")
+    expect_network_settings(tmp_path / "plain.pth", settings)
 
 
 @pytest.mark.parametrize("wrapped", [True, False])

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from edge_sam.data.transforms import pad_images, resized_size
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.sam import MASK_THRESHOLD, Sam, normalize_images
 
@@ -47,15 +48,14 @@ class SamPredictor:
         pixels = _rgb(image)
         height, width = pixels.shape[:2]
         size = self.model.image_size
-        scale = size / max(height, width)
-        h, w = int(height * scale + 0.5), int(width * scale + 0.5)
-        padded = np.zeros((size, size, 3), dtype=np.uint8)
-        padded[:h, :w] = np.asarray(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR))
+        input_size = resized_size(height, width, size)
+        # Pillow's resampling, as in segment-anything; training takes the faster one of torchvision.
+        resized = np.array(Image.fromarray(pixels).resize(input_size[::-1], Image.Resampling.BILINEAR))
+        images, sizes = pad_images([torch.from_numpy(resized).permute(2, 0, 1)], size)
         self.reset_image()
-        images = torch.from_numpy(padded).permute(2, 0, 1)[None].to(self.device)
-        self.features = self.model.image_encoder(normalize_images(images, torch.tensor([[h, w]])))
+        self.features = self.model.image_encoder(normalize_images(images.to(self.device), sizes))
         self.original_size = (height, width)
-        self.input_size = (h, w)
+        self.input_size = input_size
 
     def predict(
         self,

@@ -100,6 +100,14 @@ def test_masks_have_the_size_of_the_picture(predictor, picture):
     assert np.array_equal(logits > 0, masks)
 
 
+@pytest.mark.parametrize("shape", [(1, 1000, 3), (1000, 1, 3)])
+def test_a_line_of_pixels_is_a_picture(shape, predictor):
+    predictor.set_image(np.full(shape, 200, np.uint8))
+    assert predictor.input_size == ((1, 256) if shape[0] == 1 else (256, 1))
+    masks, _, _ = predictor.predict(np.array([[0.5, 0.5]]), np.array([1]))
+    assert masks.shape == (3, *shape[:2])
+
+
 def test_an_array_and_a_pil_image_are_the_same_picture(predictor, picture):
     predictor.set_image(picture)
     embedding = predictor.get_image_embedding()

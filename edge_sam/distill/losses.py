@@ -33,7 +33,9 @@ def embedding_mse(
     """Squared distance of two embeddings over the unpadded area (paper, section 3.2).
 
     Mean over channels, sum over valid positions, mean over images, times the mean over images of 1 / (valid positions):
-    each valid position of the batch weighs the same, whichever image it belongs to.
+    each valid position of the batch weighs the same, whichever image it belongs to. This is the published computation.
+    It differs from the plain "mean over the valid positions of each image, then over images" where images differ in
+    shape; the golden array ``pixel_mse`` tells the two apart.
 
     Args:
         student: (B, C, h, w).

@@ -4,11 +4,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from edge_sam.arguments import run_command
 from edge_sam.config import RunConfig
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint
 from edge_sam.errors import EdgeSamError
-from edge_sam.modeling.checkpoints import load_official, load_prompt_and_mask_decoder, official_state, save_state
+from edge_sam.modeling.checkpoints import (
+    file_sha256,
+    load_official,
+    load_prompt_and_mask_decoder,
+    official_state,
+    save_state,
+)
 from edge_sam.modeling.registry import build_sam
 from edge_sam.modeling.sam import Sam
 
@@ -32,12 +40,13 @@ def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = "
         EdgeSamError: not a training checkpoint, one of the other phase, or a teacher that does not fit.
     """
     found = TrainingCheckpoint.load(checkpoint)
-    config = RunConfig.model_validate(found.config)
+    config = _settings_of(found, checkpoint)
     if encoder_only != config.DISTILL.ENCODER_ONLY:
         what, advice = ("an encoder alone", "add") if config.DISTILL.ENCODER_ONLY else ("a whole model", "leave out")
         raise EdgeSamError(f"{checkpoint}: a checkpoint of {what}: {advice} --encoder-only")
     sam = _build(config)
     if encoder_only:
+        _expect_teacher(found, config, teacher, checkpoint)
         load_official(sam.image_encoder, found.model, str(checkpoint))
         load_prompt_and_mask_decoder(sam.prompt_encoder, sam.mask_decoder, teacher)
     else:
@@ -45,6 +54,28 @@ def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = "
     target = checkpoint.with_name(f"{checkpoint.stem}_model{suffix}")
     save_state(official_state(sam), target)
     return target
+
+
+def _settings_of(found: TrainingCheckpoint, checkpoint: Path) -> RunConfig:
+    try:
+        return RunConfig.model_validate(found.config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise EdgeSamError(
+            f"{checkpoint}: was saved by another version of this program, this one does not take its {key}: "
+            f"{first['msg']}"
+        ) from error
+
+
+def _expect_teacher(found: TrainingCheckpoint, config: RunConfig, teacher: Path, checkpoint: Path) -> None:
+    """Insist that the decoder is of the teacher whose embeddings the encoder learnt."""
+    given = file_sha256(teacher)
+    if found.teacher_sha256 not in (None, given):
+        raise EdgeSamError(
+            f"{checkpoint}: learnt from {config.DISTILL.TEACHER_CHECKPOINT} (SHA-256 {found.teacher_sha256}), but "
+            f"{teacher} has {given}: name the teacher by --teacher FILE"
+        )
 
 
 def _build(config: RunConfig) -> Sam:

@@ -28,8 +28,9 @@ from edge_sam.distill.student import (
 from edge_sam.distill.trainer import Trainer, TrainerSettings
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint, checkpoint_files, find_newest
 from edge_sam.distill.validation import Validation
-from edge_sam.distributed import World, agree_on_errors, barrier, process_group
+from edge_sam.distributed import World, agree_on_errors, barrier, gather_objects, process_group
 from edge_sam.embeddings.dataset import WithTeacherEmbedding
+from edge_sam.embeddings.images import PREPROCESSING
 from edge_sam.embeddings.store import EmbeddingStore
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256, load_official, load_prompt_and_mask_decoder
@@ -67,19 +68,23 @@ def train(config: RunConfig, world: World) -> bool:
     torch.manual_seed(config.SEED)
     with agree_on_errors():
         folder = RunFolder(config, world)
-        dataset = _open_data(config, folder.say)
+        teacher_sha256 = file_sha256(config.DISTILL.TEACHER_CHECKPOINT) if world.is_main else ""
+    teacher_sha256 = gather_objects(teacher_sha256)[0]  # a large file, read by one process alone
+    with agree_on_errors():
+        dataset = _open_data(config, teacher_sha256, folder.say)
         sampler = ResumableSampler(len(dataset), world.rank, world.size, config.DATA.BATCH_SIZE, config.SEED)
         source, checkpoint = _find_checkpoint(config, folder) or ("", None)
         models = _build_models(config, checkpoint, folder.say)
         task, validated = _build_task(config, models)
         task.to(world.device).to(memory_format=torch.channels_last)
         validation = _build_validation(config, validated, world)
-        trainer = _build_trainer(config, task, dataset, sampler, folder, world, validation)
+        trainer = _build_trainer(config, task, dataset, sampler, folder, world, teacher_sha256, validation)
         if checkpoint is not None:
             sampler.load_state_dict(checkpoint.sampler)
             load_moments(trainer.optimizer, checkpoint.optimizer, source)
         if trainer.steps_in_epoch == 0:
             raise EdgeSamError(f"{len(dataset)} images do not fill one step of TRAIN.ACCUMULATION_STEPS batches")
+    _agree_on_position(sampler)
     _announce(config, world, trainer, dataset, folder.say)
     with on_sigterm() as stop:
         try:
@@ -90,6 +95,18 @@ def train(config: RunConfig, world: World) -> bool:
     return finished
 
 
+def _agree_on_position(sampler: ResumableSampler) -> None:
+    """Insist that all processes go on from the same place: on several machines each looks into folders of its own."""
+    found = gather_objects((sampler.epoch, sampler.images_seen, sampler.length))
+    for rank, position in enumerate(found):
+        if position != found[0]:
+            here, there = ("epoch {}, image {} of {}".format(*place) for place in (found[0], position))
+            raise EdgeSamError(
+                f"process 0 stands at {here}, process {rank} at {there}: do all machines see the same --output and "
+                "--data-path? (a network drive may need a moment)"
+            )
+
+
 @dataclass(frozen=True)
 class _Models:
     """The student (phase 1: an image encoder; phase 2: a Sam) and the teacher's prompt encoder and mask decoder."""
@@ -98,10 +115,18 @@ class _Models:
     teacher: tuple[PromptEncoder, MaskDecoder]
 
 
-def _open_data(config: RunConfig, say: Callable[[str], None]) -> WithTeacherEmbedding:
+def _open_data(config: RunConfig, teacher_sha256: str, say: Callable[[str], None]) -> WithTeacherEmbedding:
     data, distill = config.DATA, config.DISTILL
     store = EmbeddingStore.open(Path(distill.TEACHER_EMBED_PATH) / "train")
-    store.expect({"image_size": data.IMG_SIZE, "teacher_sha256": file_sha256(distill.TEACHER_CHECKPOINT)})
+    store.expect(
+        {"teacher_sha256": teacher_sha256},
+        remedy="set DISTILL.TEACHER_CHECKPOINT to the file that the store was made with, or DISTILL.TEACHER_EMBED_PATH "
+        f"to a store of {distill.TEACHER_CHECKPOINT}",
+    )
+    store.expect(
+        {"image_size": data.IMG_SIZE, "preprocessing": PREPROCESSING},
+        remedy="set DISTILL.TEACHER_EMBED_PATH to a store made with that, by training/save_embedding.py",
+    )
     dataset = Sa1bDataset(
         data.DATA_PATH,
         "train",
@@ -136,6 +161,11 @@ def _find_checkpoint(config: RunConfig, folder: RunFolder) -> tuple[str, Trainin
     if not found:
         return None
     path, checkpoint = max(found, key=lambda pair: pair[1].images)
+    if config.MODEL.RESUME and path != Path(config.MODEL.RESUME):
+        folder.say(
+            f"passed over: MODEL.RESUME {config.MODEL.RESUME}, {found[-1][1].images} images seen: this run is farther; "
+            "another --tag starts a run that goes on from there"
+        )
     changed = checkpoint.expect_settings(config.model_dump(mode="json"), path)
     folder.say(f"going on from {path}, {checkpoint.images} images seen")
     if changed:
@@ -217,6 +247,7 @@ def _build_trainer(
     sampler: ResumableSampler,
     folder: RunFolder,
     world: World,
+    teacher_sha256: str,
     validation: Validation | None,
 ) -> Trainer:
     settings, data, optimizer = config.TRAIN, config.DATA, config.TRAIN.OPTIMIZER
@@ -255,6 +286,7 @@ def _build_trainer(
             max_bad_share=data.MAX_BAD_SHARE,
         ),
         config.model_dump(mode="json"),
+        teacher_sha256,
         validation,
     )
 

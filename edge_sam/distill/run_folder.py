@@ -1,13 +1,15 @@
 """What a training run leaves to be looked at: lines, metrics, curves, broken images, the best checkpoint."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -19,6 +21,9 @@ from edge_sam.data.sa1b import Refusal
 from edge_sam.distill.training_checkpoint import epoch_file
 from edge_sam.distributed import World, agree_on_errors, gather_objects
 from edge_sam.errors import EdgeSamError
+from edge_sam.exclusive_lock import exclusive_lock
+
+Split = Literal["train", "val"]
 
 BEST_CHECKPOINT = "ckpt_best.pth"
 """The best epoch's checkpoint under a second name; runs never go on from it."""
@@ -57,7 +62,8 @@ class RunFolder:
         self.path = config.run_folder
         self._config = config
         self._world = world
-        self._known_refusals: set[Refusal] = set()
+        self._known_refusals: set[tuple[Split, Refusal]] = set()
+        self._held = ExitStack()
         self._tensorboard: SummaryWriter | None = None
         self._wandb: Any = None
         self._bar: Bar | None = None
@@ -80,6 +86,8 @@ class RunFolder:
     def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            busy = f"{self.path}: another run is at work there: wait for its end, or choose another --tag"
+            self._held.enter_context(exclusive_lock(self.path / ".lock", busy))
             (self.path / "config.yaml").write_text(self._config.to_yaml())
         except OSError as error:
             raise EdgeSamError(
@@ -156,19 +164,20 @@ class RunFolder:
         found = self._world.is_main and any(record["epoch"] == epoch for record in self._scores())
         return gather_objects(found)[0]
 
-    def refuse(self, refusals: Iterable[Refusal]) -> int:
+    def refuse(self, refusals: Iterable[Refusal], split: Split) -> int:
         """Add what all processes met to ``refused.jsonl``, each once. All processes call it together.
 
         Returns:
-            How many images of this run are broken so far; those that a filter left out are not.
+            How many images of the split are broken so far; those that a filter left out are not.
         """
-        met = {refusal for found in gather_objects(list(refusals)) for refusal in found}
-        new = sorted(met - self._known_refusals, key=lambda refusal: (refusal.image_id, refusal.reason))
+        met = {(split, refusal) for found in gather_objects(list(refusals)) for refusal in found}
+        new = sorted(met - self._known_refusals, key=lambda known: (known[1].image_id, known[1].reason))
         self._known_refusals |= met
         if new and self._world.is_main:
             with (self.path / "refused.jsonl").open("a") as file:
-                file.writelines(json.dumps(asdict(refusal)) + "\n" for refusal in new)
-        return len({refusal.image_id for refusal in self._known_refusals if refusal.kind == "image"})
+                file.writelines(json.dumps({"split": split, **asdict(refusal)}) + "\n" for _, refusal in new)
+        broken = {one.image_id for where, one in self._known_refusals if where == split and one.kind == "image"}
+        return len(broken)
 
     def best(self) -> dict[str, Any] | None:
         """Return what ``best.json`` holds."""
@@ -218,7 +227,7 @@ class RunFolder:
         temporary.replace(self.path / name)
 
     def close(self) -> None:
-        """Finish the bar and the trackers."""
+        """Finish the bar and the trackers, and let others use the folder."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -226,11 +235,12 @@ class RunFolder:
             self._tensorboard.close()
         if self._wandb is not None:
             self._wandb.finish()
+        self._held.close()
 
-    def _read_refusals(self) -> list[Refusal]:
+    def _read_refusals(self) -> list[tuple[Split, Refusal]]:
         if not self._world.is_main:
             return []
-        return [Refusal(**record) for record in _read_lines(self.path / "refused.jsonl")]
+        return [(record.pop("split"), Refusal(**record)) for record in _read_lines(self.path / "refused.jsonl")]
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
@@ -255,4 +265,7 @@ def _start_wandb(config: RunConfig) -> Any:  # noqa: ANN401 - an optional packag
         ) from error
     name = f"{config.NAME}-{config.TAG}"
     settings = config.model_dump(mode="json")
-    return wandb.init(project="edge_sam", name=name, id=name, resume="allow", dir=config.run_folder, config=settings)
+    place = hashlib.sha256(str(config.run_folder.resolve()).encode()).hexdigest()[:8]  # other folders: other runs
+    return wandb.init(
+        project="edge_sam", name=name, id=f"{name}-{place}", resume="allow", dir=config.run_folder, config=settings
+    )

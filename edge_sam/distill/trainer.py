@@ -70,6 +70,7 @@ class Trainer:
         world: the processes.
         settings: how to train.
         config: resolved configuration as plain values, for the checkpoints.
+        teacher_sha256: of the teacher's file, for the checkpoints.
         validation: between epochs; None for none.
     """
 
@@ -84,6 +85,7 @@ class Trainer:
         world: World,
         settings: TrainerSettings,
         config: dict[str, Any],
+        teacher_sha256: str,
         validation: Validation | None = None,
     ) -> None:
         self.task = task
@@ -96,6 +98,7 @@ class Trainer:
         self.world = world
         self.settings = settings
         self.config = config
+        self.teacher_sha256 = teacher_sha256
         self.validation = validation
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.window = _Window()
@@ -168,10 +171,14 @@ class Trainer:
             self.window.add_losses(losses)
             if self.step % self.settings.print_freq == 0 or self.sampler.epoch > epoch:
                 self._report(epoch)
-            if stop.agreed(self.world.device) or self.sampler.epoch > epoch:
+            if self.sampler.epoch > epoch or (self._is_stop_due() and stop.agreed(self.world.device)):
                 return
             if self.settings.save_steps and self.step % self.settings.save_steps == 0:
                 self._save(step_file(self.step))
+
+    def _is_stop_due(self) -> bool:
+        """Whether to look for a stop after this step: several processes must ask one another, which is not for free."""
+        return self.world.size == 1 or self.step % self.settings.print_freq == 0
 
     def _leave_incomplete_step_out(self, epoch: int) -> None:
         """End ``epoch`` where its rest fills no optimizer step."""
@@ -227,7 +234,7 @@ class Trainer:
             name: sum(one[name] for one in found if name in one) / sum(name in one for one in found)
             for name in dict.fromkeys(name for one in found for name in one)
         }
-        broken = self.folder.refuse(window.refusals)
+        broken = self.folder.refuse(window.refusals, "train")
         speed = window.images * self.world.size / window.seconds()
         rate = self.rate.at(self.step - 1)
         left = (self.settings.epochs * self.steps_in_epoch - self.step) * window.seconds() / window.steps
@@ -252,7 +259,7 @@ class Trainer:
         if self.validation is None:
             return
         scores, refusals = self.validation.measure()
-        self.folder.refuse(Refusal(f"val/{one.image_id}", one.reason, "annotation") for one in refusals)
+        self.folder.refuse(refusals, "val")
         best = self.folder.record_score(self._progress(epoch), scores)
         shown = " ".join(f"{name} {value:.4f}" for name, value in scores.items())
         self.folder.say(f"epoch {epoch} mIoU  {shown}{'  (best so far)' if best else ''}")
@@ -266,6 +273,7 @@ class Trainer:
                 self.step,
                 self.sampler.state_dict(),
                 self.config,
+                self.teacher_sha256,
             )
             checkpoint.save(self.folder.path / name)
             remove_step_files(self.folder.path, keep=name)

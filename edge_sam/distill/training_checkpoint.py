@@ -16,7 +16,7 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import read_checkpoint, save_checkpoint
 
 _FORMAT = 1
-_CONTENT = ("model", "optimizer", "step", "sampler", "config")
+_CONTENT = ("model", "optimizer", "step", "sampler", "config", "teacher_sha256")
 _FILE_NAME = re.compile(r"ckpt_(epoch|step)_(\d+)\.pth")
 
 # What a run cannot change on its way; other settings may, and are named in the log.
@@ -40,7 +40,12 @@ _FREE_SETTINGS = (
     "TAG",
     "DATA.NUM_WORKERS",
     "DATA.PIN_MEMORY",
+    "TRAIN.AUTO_RESUME",
+    "TRAIN.SAVE_STEPS",
+    "VALIDATION.NUM_IMAGES",
+    "VALIDATION.NUM_INSTANCES",
     "PRINT_FREQ",
+    "USE_WANDB",
 )
 
 
@@ -55,6 +60,7 @@ class TrainingCheckpoint:
         step: optimizer steps done.
         sampler: position in the data order.
         config: the resolved configuration, as plain values.
+        teacher_sha256: of the teacher's checkpoint; None in files that are older than this field.
     """
 
     model: dict[str, Tensor]
@@ -62,6 +68,7 @@ class TrainingCheckpoint:
     step: int
     sampler: SamplerState
     config: dict[str, Any]
+    teacher_sha256: str | None
 
     @property
     def images(self) -> int:
@@ -80,6 +87,7 @@ class TrainingCheckpoint:
             "step": self.step,
             "sampler": dict(self.sampler),
             "config": self.config,
+            "teacher_sha256": self.teacher_sha256,
             "versions": {"edge_sam": edge_sam.__version__, "torch": str(torch.__version__), "timm": timm.__version__},
         }
         save_checkpoint(content, path)
@@ -96,6 +104,7 @@ class TrainingCheckpoint:
             raise EdgeSamError(
                 f"{path}: not a training checkpoint but weights alone (a run starts from them with --pretrained)"
             )
+        content.setdefault("teacher_sha256", None)
         try:
             return cls(**{name: content[name] for name in _CONTENT})
         except KeyError as error:

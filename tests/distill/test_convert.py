@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from edge_sam.config import load_config
 from edge_sam.distill.convert import main
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint, find_newest
-from edge_sam.modeling.checkpoints import official_state, read_state, split_state
+from edge_sam.modeling.checkpoints import file_sha256, official_state, read_state, save_state, split_state
 from edge_sam.modeling.registry import build_image_encoder, build_sam
 from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, workplace):
     """What the two phases leave, with random weights."""
     folder = tmp_path_factory.mktemp("runs")
     torch.manual_seed(5)
@@ -18,7 +20,9 @@ def trained(tmp_path_factory):
     for name, model in models.items():
         config = load_config(ROOT / "training" / "configs" / f"{name}.yaml", opts=("DATA.IMG_SIZE", "256"))
         position = {"length": 8, "seed": 0, "shuffle": True, "epoch": 1, "images_seen": 0}
-        checkpoint = TrainingCheckpoint(official_state(model), {}, 1, position, config.model_dump(mode="json"))
+        checkpoint = TrainingCheckpoint(
+            official_state(model), {}, 1, position, config.model_dump(mode="json"), file_sha256(workplace.teacher)
+        )
         checkpoint.save(folder / name / "ckpt_epoch_0.pth")
     return folder
 
@@ -57,6 +61,24 @@ def test_the_other_phase_is_refused(trained, workplace, capsys, config, option, 
     with pytest.raises(SystemExit):
         main([str(trained / config / "ckpt_epoch_0.pth"), *option, "--teacher", str(workplace.teacher)])
     assert message in capsys.readouterr().err
+
+
+def test_another_teacher_is_refused(trained, workplace, tmp_path, capsys):
+    other = tmp_path / "other.pth"
+    save_state({**read_state(workplace.teacher), "mask_decoder.iou_token.weight": torch.zeros(1, 256)}, other)
+    with pytest.raises(SystemExit):
+        main([str(trained / PHASE_1 / "ckpt_epoch_0.pth"), "--encoder-only", "--teacher", str(other)])
+    said = capsys.readouterr().err
+    assert all(word in said for word in (file_sha256(workplace.teacher), file_sha256(other), "--teacher FILE"))
+
+
+def test_settings_of_another_version_are_one_line(trained, tmp_path, capsys):
+    found = TrainingCheckpoint.load(trained / PHASE_1 / "ckpt_epoch_0.pth")
+    replace(found, config={**found.config, "NOVELTY": 1}).save(tmp_path / "ckpt_epoch_0.pth")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "ckpt_epoch_0.pth")])
+    said = capsys.readouterr().err
+    assert "another version" in said and "NOVELTY" in said and said.count("\n") == 1
 
 
 def test_plain_weights_are_refused(workplace, capsys):

@@ -1,12 +1,15 @@
 import json
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from edge_sam.config import load_config
+from edge_sam.distill import run
 from edge_sam.distill.run import main
+from edge_sam.distill.training_checkpoint import TrainingCheckpoint
 from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state, split_state
 from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
 
@@ -178,7 +181,36 @@ def test_a_store_of_another_teacher_is_refused(workplace, tmp_path, capsys):
     other = tmp_path / "other.pth"
     save_state({**read_state(workplace.teacher), "mask_decoder.iou_token.weight": torch.zeros(1, 256)}, other)
     said = error_of(workplace.arguments(PHASE_1, tmp_path, "DISTILL.TEACHER_CHECKPOINT", other), capsys)
-    assert "teacher_sha256" in said
+    assert "teacher_sha256" in said and "set DISTILL.TEACHER_CHECKPOINT" in said and "delete" not in said
+
+
+def test_a_store_of_other_preprocessing_is_refused(workplace, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "PREPROCESSING", "another way")
+    said = error_of(workplace.arguments(PHASE_1, tmp_path), capsys)
+    assert "preprocessing" in said and "expected 'another way'" in said
+
+
+def test_processes_that_stand_elsewhere_are_refused(workplace, tmp_path, capsys, monkeypatch):
+    gather = run.gather_objects
+    monkeypatch.setattr(run, "gather_objects", lambda v: [v, (1, 4, 8)] if isinstance(v, tuple) else gather(v))
+    said = error_of(workplace.arguments(PHASE_1, tmp_path), capsys)
+    assert "process 0 stands at epoch 0, image 0 of 8, process 1 at epoch 1, image 4 of 8" in said
+
+
+def test_a_checkpoint_that_is_passed_over_is_named(tmp_path):
+    config = load_config(ROOT / "training" / "configs" / f"{PHASE_1}.yaml", {"OUTPUT": str(tmp_path)})
+    older = config.run_folder / "ckpt_epoch_0.pth"
+    for epoch in (0, 1):
+        position = {"length": 8, "seed": 0, "shuffle": True, "epoch": epoch + 1, "images_seen": 0}
+        checkpoint = TrainingCheckpoint({}, {}, 4, position, config.model_dump(mode="json"), "12ab")
+        checkpoint.save(config.run_folder / f"ckpt_epoch_{epoch}.pth")
+    said = []
+    folder = SimpleNamespace(path=config.run_folder, say=said.append)
+    config = load_config(
+        ROOT / "training" / "configs" / f"{PHASE_1}.yaml", {"OUTPUT": str(tmp_path), "MODEL.RESUME": str(older)}
+    )
+    assert run._find_checkpoint(config, folder)[0].endswith("ckpt_epoch_1.pth")
+    assert any(f"passed over: MODEL.RESUME {older}" in line and "--tag" in line for line in said)
 
 
 def test_a_store_of_another_size_is_refused(workplace, tmp_path, capsys):

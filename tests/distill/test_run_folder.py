@@ -1,11 +1,15 @@
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from edge_sam.config import load_config
 from edge_sam.data.sa1b import Refusal
-from edge_sam.distill.run_folder import Progress, RunFolder
+from edge_sam.distill.run_folder import Progress, RunFolder, _start_wandb
+from edge_sam.errors import EdgeSamError
 from tests.distill.conftest import ALONE, PHASE_1, ROOT
 
 START = Progress(0, 0, 0)
@@ -75,18 +79,53 @@ def test_curves_are_in_tensorboard(folder):
 
 def test_refusals_are_listed_once(folder, config):
     broken = [Refusal("a", "truncated"), Refusal("a", "truncated"), Refusal("b", "bad mask", "annotation")]
-    assert folder.refuse(broken) == 1
-    assert folder.refuse([Refusal("c", "small", "filtered"), Refusal("a", "truncated")]) == 1
+    assert folder.refuse(broken, "train") == 1
+    assert folder.refuse([Refusal("c", "small", "filtered"), Refusal("a", "truncated")], "train") == 1
+    assert folder.refuse([Refusal("a", "truncated")], "val") == 1
     again = RunFolder(config, ALONE)
     again.begin(START, 10)
-    assert again.refuse([Refusal("b", "bad mask", "annotation"), Refusal("d", "gone")]) == 2
-    assert [(line["image_id"], line["kind"]) for line in lines(again, "refused.jsonl")] == [
-        ("a", "image"),
-        ("b", "annotation"),
-        ("c", "filtered"),
-        ("d", "image"),
+    assert again.refuse([Refusal("b", "bad mask", "annotation"), Refusal("d", "gone")], "train") == 2
+    assert [(line["split"], line["image_id"], line["kind"]) for line in lines(again, "refused.jsonl")] == [
+        ("train", "a", "image"),
+        ("train", "b", "annotation"),
+        ("train", "c", "filtered"),
+        ("val", "a", "image"),
+        ("train", "d", "image"),
     ]
     again.close()
+
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(100)
+"""
+
+
+def test_two_runs_in_one_folder_refuse_each_other(config):
+    config.run_folder.mkdir(parents=True)
+    place = str(config.run_folder / ".lock")
+    other = subprocess.Popen([sys.executable, "-c", HOLD, place], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    folder = RunFolder(config, ALONE)
+    with pytest.raises(EdgeSamError, match="another run is at work there"):
+        folder.begin(START, 10)
+    assert [path.name for path in config.run_folder.iterdir()] == [".lock"]
+    other.kill()
+    other.communicate()
+    folder.begin(START, 10)
+    folder.close()
+
+
+def test_folders_of_one_name_are_two_runs_of_wandb(config, monkeypatch):
+    ids = []
+    fake = SimpleNamespace(init=lambda **options: ids.append(options["id"]))
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for output in ("one", "two", "one"):
+        _start_wandb(config.model_copy(update={"OUTPUT": output}))
+    assert ids[0] == ids[2] != ids[1] and all(name.startswith(f"{PHASE_1}-t-") for name in ids)
 
 
 def mark(folder, scores):

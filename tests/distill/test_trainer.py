@@ -13,6 +13,7 @@ from edge_sam.distill.run_folder import RunFolder
 from edge_sam.distill.schedule import LearningRate
 from edge_sam.distill.stop_signal import StopSignal
 from edge_sam.distill.trainer import Trainer, TrainerSettings
+from edge_sam.distributed import World
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from tests.distill.conftest import ALONE, PHASE_1, ROOT
@@ -49,7 +50,7 @@ def build(dataset, tmp_path):
         optimizer = torch.optim.SGD([task.weight], lr=0.0)
         rate = LearningRate(0.1, 0.1, 0.1, steps=8, warmup_steps=0)
         folder = RunFolder(config, ALONE)
-        return Trainer(task, optimizer, rate, loader, sampler, folder, ALONE, settings, {})
+        return Trainer(task, optimizer, rate, loader, sampler, folder, ALONE, settings, {}, "")
 
     return make
 
@@ -97,11 +98,11 @@ class Scores:
     """A validation that measures nothing."""
 
     def measure(self):
-        return {"mean": 0.5}, ()
+        return {"mean": 0.5}, (Refusal("lost", "truncated"),)
 
 
 def test_a_run_from_another_folder_s_checkpoint_has_its_own_and_its_score(build):
-    trainer = build(TrainerSettings(epochs=2))
+    trainer = build(TrainerSettings(epochs=2, print_freq=1, max_bad_share=0.01))  # broken val images do not count
     trainer.validation = Scores()
     trainer.sampler.set_position(1)
     assert trainer.run(StopSignal())
@@ -138,6 +139,13 @@ def test_a_stop_in_the_middle_saves_where_it_stands(build):
     assert not trainer.run(stop)
     assert trainer.step == 2
     assert [path.name for path in trainer.folder.path.glob("*.pth")] == ["ckpt_step_2.pth"]
+
+
+def test_several_processes_ask_one_another_for_a_stop_only_so_often(build):
+    trainer = build(TrainerSettings(epochs=2, print_freq=3))
+    for world, due in ((World(0, 2, ALONE.device), [False, False, True]), (ALONE, [True, True, True])):
+        trainer.world = world
+        assert [trainer._is_stop_due() for trainer.sampler.images_seen in (2, 4, 6)] == due
 
 
 def test_checkpoints_in_the_middle_replace_one_another(build):

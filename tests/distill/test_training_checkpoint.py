@@ -25,7 +25,7 @@ def settings(name=PHASE_1, *opts):
 def checkpoint(step=3, epoch=1, images_seen=4):
     optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
     position = {"length": 8, "seed": 0, "shuffle": True, "epoch": epoch, "images_seen": images_seen}
-    return TrainingCheckpoint({"weight": torch.arange(3.0)}, optimizer, step, position, settings())
+    return TrainingCheckpoint({"weight": torch.arange(3.0)}, optimizer, step, position, settings(), "12ab")
 
 
 def test_round_trip(tmp_path):
@@ -115,5 +115,6 @@ def test_another_run_is_refused(name, opts, key):
 
 
 def test_what_may_change_is_reported():
-    now = settings(PHASE_1, "TRAIN.EPOCHS", "12", "DATA.NUM_WORKERS", "1", "OUTPUT", "elsewhere")
+    now = settings(PHASE_1, "TRAIN.EPOCHS", "12", "DATA.NUM_WORKERS", "1", "OUTPUT", "elsewhere",
+                   "VALIDATION.NUM_IMAGES", "3", "TRAIN.SAVE_STEPS", "7", "USE_WANDB", "true")  # fmt: skip
     assert checkpoint().expect_settings(now, Path("x")) == ["TRAIN.EPOCHS 10 -> 12"]

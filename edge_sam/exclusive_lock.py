@@ -24,10 +24,13 @@ def exclusive_lock(file: Path, busy: str) -> Iterator[None]:
         busy: the message when another process holds the lock.
 
     Raises:
-        EdgeSamError: another process holds the lock.
-        OSError: the file cannot be made.
+        EdgeSamError: another process holds the lock, or the file cannot be written.
     """
-    with file.open("w") as opened:
+    try:
+        opened = file.open("w")
+    except OSError as error:
+        raise EdgeSamError(f"{file}: cannot be written ({error.strerror})") from error
+    with opened:
         try:
             fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:

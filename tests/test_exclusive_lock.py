@@ -71,3 +71,11 @@ def test_file_systems_without_locks_are_used_without(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "lockf", no_locks(errno.EIO))
     with pytest.raises(OSError, match="no"), exclusive_lock(tmp_path / "lock", "busy"):
         pass
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    with (
+        pytest.raises(EdgeSamError, match=r"nowhere/lock: cannot be written \(No such file"),
+        exclusive_lock(tmp_path / "nowhere" / "lock", "busy"),
+    ):
+        pass

@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
@@ -11,7 +12,7 @@ from edge_sam.config import RunConfig
 from edge_sam.distributed import World, agree_on_errors, gather_objects, process_group
 from edge_sam.embeddings.check import check_store
 from edge_sam.embeddings.images import PREPROCESSING, TeacherImages
-from edge_sam.embeddings.save import check_bad_share, fill_store, prepare_store, write_refused
+from edge_sam.embeddings.save import check_bad_share, claimed_store, fill_store, write_refused
 from edge_sam.embeddings.store import EmbeddingStore, StoreSpec
 from edge_sam.embeddings.teacher import Teacher, load_teacher_weights
 from edge_sam.errors import EdgeSamError
@@ -45,15 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _save(config: RunConfig, world: World) -> None:
     store_path = Path(config.DISTILL.TEACHER_EMBED_PATH) / SPLIT
-    data = config.DATA
     with agree_on_errors():
         images = _open_images(config)
         teacher = _load_teacher(config, world)
-    with agree_on_errors():
-        if world.is_main:
-            _announce(config, world, len(images))
-            prepare_store(store_path, _spec(config, teacher), images.ids, data.BATCH_SIZE)
-            _write_run_folder(config, "config.yaml", config.to_yaml())
+    with ExitStack() as claim:
+        with agree_on_errors():
+            if world.is_main:
+                _announce(config, world, len(images))
+                claim.enter_context(
+                    claimed_store(store_path, _spec(config, teacher), images.ids, config.DATA.BATCH_SIZE)
+                )
+                _write_run_folder(config, "config.yaml", config.to_yaml())
+        _fill(config, world, images, teacher, store_path)
+
+
+def _fill(config: RunConfig, world: World, images: TeacherImages, teacher: Teacher, store_path: Path) -> None:
+    data = config.DATA
     with agree_on_errors():
         store = EmbeddingStore.open(store_path, writable=True)
         shards = len(store.missing_shards())
@@ -63,7 +71,7 @@ def _save(config: RunConfig, world: World) -> None:
     started = time.monotonic()
     embedded = fill_store(
         store, images, teacher, world,
-        batch_size=data.BATCH_SIZE, num_workers=data.NUM_WORKERS,
+        batch_size=data.BATCH_SIZE, num_workers=data.NUM_WORKERS, refused_file=_refused_file(config),
         pin_memory=data.PIN_MEMORY and world.device.type == "cuda", max_bad_share=data.MAX_BAD_SHARE,
     )  # fmt: skip
     seconds = time.monotonic() - started
@@ -72,20 +80,24 @@ def _save(config: RunConfig, world: World) -> None:
             _conclude(config, images, store_path, embedded, seconds)
 
 
+def _refused_file(config: RunConfig) -> Path:
+    return config.run_folder / "refused.jsonl"
+
+
 def _conclude(config: RunConfig, images: TeacherImages, store_path: Path, embedded: int, seconds: float) -> None:
     store = EmbeddingStore.open(store_path)
-    refused = write_refused(store, images)
+    refused = write_refused(store, images, _refused_file(config))
     summary = {
         "images": len(store), "valid": len(store.valid_ids), "refused": len(refused),
         "embedded_now": embedded, "seconds": round(seconds, 3), "images_per_second": round(embedded / seconds, 3),
     }  # fmt: skip
     _write_run_folder(config, "embedding.json", json.dumps(summary, indent=2) + "\n")
     rate = f", {embedded} now in {seconds:.1f} s ({embedded / seconds:.2f} images/s)" if embedded else ""
-    listed = f", listed in {store_path / 'refused.jsonl'}" if refused else ""
+    listed = f", listed in {_refused_file(config)}" if refused else ""
     print(f"done: {len(store.valid_ids)} embeddings{rate}; {len(refused)} images refused{listed}", flush=True)
     if refused:
         example = f"{refused[0]['image_id']}: {refused[0]['reason']}"
-        check_bad_share(len(refused), len(store), config.DATA.MAX_BAD_SHARE, example)
+        check_bad_share(len(refused), len(store), config.DATA.MAX_BAD_SHARE, _refused_file(config), example)
 
 
 def _check(config: RunConfig, world: World) -> None:

@@ -196,6 +196,10 @@ class EmbeddingStore:
         """Ids whose image was broken."""
         return tuple(self.ids[row] for row in np.flatnonzero(self.status == REFUSED))
 
+    def count_refused(self) -> int:
+        """Return how many rows are refused, by now and by all processes."""
+        return int((self._array("status")[:] == REFUSED).sum())
+
     def row_of(self, image_id: str) -> int:
         """Return the row of an image.
 

@@ -19,6 +19,7 @@ from edge_sam.embeddings.store import EmbeddingStore
 from edge_sam.modeling.checkpoints import official_state, save_state
 from edge_sam.modeling.official_files import OFFICIAL_FILES
 from edge_sam.modeling.registry import build_image_encoder, build_sam
+from tests.lock_holder import held_by_another_process
 from tests.synthetic import write_sa1b
 
 ROOT = Path(__file__).parents[2]
@@ -125,10 +126,13 @@ def test_what_the_user_can_mend_is_one_line_and_nothing_is_written(folder, weigh
 
 def test_too_many_broken_images(folder, weights, capsys):
     (folder / "SA-1B" / "images" / "train" / "sa_0_003.jpg").write_text("broken")
-    assert "1 of 5 images are broken, more than" in fails(capsys, command(folder, weights))
+    said = fails(capsys, command(folder, weights))
+    listing = folder / "output" / "edge_sam_sa1b" / "default" / "refused.jsonl"
+    assert "1 of 5 images are broken, more than" in said and str(listing) in said
+    assert "sa_0_003" in listing.read_text()
     main(command(folder, weights, opts=["DATA.MAX_BAD_SHARE", "0.2"]))
     assert "1 images refused, listed in" in capsys.readouterr().out
-    assert "sa_0_003" in (folder / "embed" / "train" / "refused.jsonl").read_text()
+    assert listing.read_text().count("sa_0_003") == 1
 
 
 @pytest.mark.parametrize("option", ["--use-sync-bn", "--use-wandb", "--pretrained", "--use-checkpoint"])
@@ -137,6 +141,13 @@ def test_options_of_training_are_not_accepted(folder, weights, capsys, option):
         main(command(folder, weights, option))
     assert ended.value.code == 2
     assert option in capsys.readouterr().err
+
+
+def test_only_one_pass_at_a_time(folder, weights, capsys):
+    (folder / "embed").mkdir()
+    with held_by_another_process(folder / "embed" / "train.lock"):
+        assert "another pass is filling it" in fails(capsys, command(folder, weights))
+    assert not (folder / "embed" / "train").exists() and not (folder / "output").exists()
 
 
 def script(folder, weights, processes=None, workers="1"):

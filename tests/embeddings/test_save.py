@@ -10,20 +10,33 @@ from torch import nn
 
 from edge_sam.distributed import World
 from edge_sam.embeddings.check import check_store
-from edge_sam.embeddings.save import fill_store, prepare_store, write_refused
+from edge_sam.embeddings.save import claimed_store, fill_store, write_refused
 from edge_sam.embeddings.store import EmbeddingStore
 from edge_sam.embeddings.teacher import Teacher
 from edge_sam.errors import EdgeSamError
 from tests.embeddings.conftest import ALONE, SPEC, PatchMean
+from tests.lock_holder import held_by_another_process
 
 
 def fill(path, images, teacher, worlds=(ALONE,), batch_size=2, workers=0, spec=SPEC, **options):
-    prepare_store(path, spec, images.ids, batch_size)
-    stores = [EmbeddingStore.open(path, writable=True) for _ in worlds]
-    assert len({tuple(store.missing_shards()) for store in stores}) == 1
-    for world, store in zip(worlds, stores, strict=True):
-        fill_store(store, images, teacher, world, batch_size=batch_size, num_workers=workers, **options)
+    with claimed_store(path, spec, images.ids, batch_size):
+        stores = [EmbeddingStore.open(path, writable=True) for _ in worlds]
+        assert len({tuple(store.missing_shards()) for store in stores}) == 1
+        for world, store in zip(worlds, stores, strict=True):
+            fill_store(
+                store, images, teacher, world,
+                batch_size=batch_size, num_workers=workers, refused_file=path.with_name("refused.jsonl"), **options,
+            )  # fmt: skip
     return EmbeddingStore.open(path)
+
+
+def prepare(path, spec, ids, batch_size):
+    with claimed_store(path, spec, ids, batch_size):
+        pass
+
+
+def listed_as_refused(file):
+    return [json.loads(line)["image_id"] for line in file.read_text().splitlines()]
 
 
 def two_processes():
@@ -81,22 +94,22 @@ def test_only_missing_shards_are_embedded_again(tmp_path, images):
 def test_a_store_of_something_else_is_left_alone(tmp_path, images, teacher):
     fill(tmp_path / "store", images, teacher)
     with pytest.raises(EdgeSamError, match="teacher_sha256"):
-        prepare_store(tmp_path / "store", dataclasses.replace(SPEC, teacher_sha256="2" * 64), images.ids, 2)
+        prepare(tmp_path / "store", dataclasses.replace(SPEC, teacher_sha256="2" * 64), images.ids, 2)
     with pytest.raises(EdgeSamError, match="made for 10 images, expected 9"):
-        prepare_store(tmp_path / "store", SPEC, images.ids[1:], 2)
+        prepare(tmp_path / "store", SPEC, images.ids[1:], 2)
 
 
 def test_too_small_a_disk_is_found_before_anything_is_written(tmp_path, images, teacher, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
     with pytest.raises(EdgeSamError, match=r"need 0\.00 GB, but .* has 0\.00 GB free.*TEACHER_EMBED_DTYPE int8"):
-        prepare_store(tmp_path / "new" / "store", SPEC, images.ids, 2)
+        prepare(tmp_path / "new" / "store", SPEC, images.ids, 2)
     assert not (tmp_path / "new").exists()
     monkeypatch.undo()
     store = fill(tmp_path / "store", images, teacher)
     (store.path / "status" / "c.1").unlink()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=300_000))
     capsys.readouterr()
-    prepare_store(tmp_path / "store", SPEC, images.ids, 2)  # two are missing, and these fit
+    prepare(tmp_path / "store", SPEC, images.ids, 2)  # two are missing, and these fit
     assert "disk: 2 embeddings to write" in capsys.readouterr().out
 
 
@@ -118,20 +131,45 @@ def test_too_many_broken_images_stop_the_pass(tmp_path, images, teacher):
         fill(tmp_path / "store", images, teacher, max_bad_share=0.1)
     # those of earlier runs count too: one was stored before it stopped
     assert EmbeddingStore.open(tmp_path / "store").refused_ids == ("sa_0_004",)
+    assert listed_as_refused(tmp_path / "refused.jsonl") == ["sa_0_004", "sa_0_007"], "what stopped it is listed too"
     with pytest.raises(EdgeSamError, match="2 of 10"):
         fill(tmp_path / "store", images, teacher, max_bad_share=0.1)
     fill(tmp_path / "store", images, teacher, max_bad_share=0.2)
 
 
-def test_refused_images_are_listed_with_reasons(tmp_path, images, teacher, sa1b):
+def test_broken_images_of_all_processes_count(tmp_path, images, teacher):
+    """Each of two processes meets one broken image of ten, which is what is allowed to both together."""
+    with pytest.raises(EdgeSamError, match=r"2 of 10 images are broken.*: see .*refused\.jsonl \(e\.g\. sa_0_007"):
+        fill(tmp_path / "store", images, teacher, worlds=two_processes(), max_bad_share=0.1)
+    assert listed_as_refused(tmp_path / "refused.jsonl") == ["sa_0_004", "sa_0_007"]
+    fill(tmp_path / "more", images, teacher, worlds=two_processes(), max_bad_share=0.2)
+
+
+def test_another_pass_over_the_same_store_is_refused(tmp_path, images, teacher):
     store = fill(tmp_path / "store", images, teacher)
-    listed = write_refused(store, images)
+    (store.path / "status" / "c.1").unlink()
+    unfinished = store.path / "embedding" / "c.1.0.0.0.abc.partial"
+    unfinished.write_text("the other one's")
+    with (
+        held_by_another_process(tmp_path / "store.lock"),
+        pytest.raises(EdgeSamError, match="store: another pass is filling it"),
+    ):
+        fill(tmp_path / "store", images, teacher)
+    assert unfinished.exists()
+    fill(tmp_path / "store", images, teacher)
+    assert not unfinished.exists()
+
+
+def test_refused_images_are_listed_with_reasons(tmp_path, images, teacher, sa1b):
+    file = tmp_path / "refused.jsonl"
+    store = fill(tmp_path / "store", images, teacher)
+    file.write_text(file.read_text() * 2)  # as after a killed run that met the same images
+    listed = write_refused(store, images, file)
     assert [entry["image_id"] for entry in listed] == ["sa_0_004", "sa_0_007"]
     assert "cannot be decoded" in listed[0]["reason"]
-    lines = (store.path / "refused.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == listed
+    assert [json.loads(line) for line in file.read_text().splitlines()] == listed
     shutil.copy(sa1b / "images" / "train" / "sa_0_000.jpg", sa1b / "images" / "train" / "sa_0_004.jpg")
-    assert "can be read now" in write_refused(store, images)[0]["reason"]
+    assert "can be read now" in write_refused(store, images, file)[0]["reason"]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
@@ -152,7 +190,7 @@ def test_check_finds_another_teacher(tmp_path, images, teacher):
 
 
 def test_check_needs_embeddings_and_images(tmp_path, images, teacher, sa1b):
-    prepare_store(tmp_path / "store", SPEC, images.ids, 2)
+    prepare(tmp_path / "store", SPEC, images.ids, 2)
     with pytest.raises(EdgeSamError, match="no embedding to check"):
         check_store(EmbeddingStore.open(tmp_path / "store"), images, teacher, ALONE, batch_size=2)
     store = fill(tmp_path / "store", images, teacher)

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from torch.utils.tensorboard import SummaryWriter
 
+from edge_sam.atomic_writing import write_atomically
 from edge_sam.config import RunConfig
 from edge_sam.data.sa1b import Refusal
 from edge_sam.distill.training_checkpoint import epoch_file
@@ -99,7 +100,7 @@ class RunFolder:
 
     def _begin_records(self, images: int) -> None:
         lines = [json.dumps(record) + "\n" for record in self._records() if record.get("images", 0) <= images]
-        self._replace("metrics.jsonl", "".join(lines))
+        write_atomically(self.path / "metrics.jsonl", "".join(lines))
         self._mark_best()
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=images + 1)
         if self._config.USE_WANDB:
@@ -212,19 +213,13 @@ class RunFolder:
         except OSError:  # a file system without hard links
             shutil.copyfile(self.path / content["checkpoint"], temporary)
         temporary.replace(self.path / BEST_CHECKPOINT)
-        self._replace("best.json", json.dumps(content) + "\n")
+        write_atomically(self.path / "best.json", json.dumps(content) + "\n")
 
     def _records(self) -> list[dict[str, Any]]:
         return _read_lines(self.path / "metrics.jsonl")
 
     def _scores(self) -> list[dict[str, Any]]:
         return [record for record in self._records() if _SCORE in record]
-
-    def _replace(self, name: str, text: str) -> None:
-        """Write a file that a kill leaves as it was or as it becomes."""
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(text)
-        temporary.replace(self.path / name)
 
     def close(self) -> None:
         """Finish the bar and the trackers, and let others use the folder."""

@@ -19,7 +19,7 @@ def trained(tmp_path_factory, workplace):
     models = {PHASE_1: build_image_encoder("rep_vit_m1", 256), PHASE_2: build_sam("rep_vit_m1", 256)}
     for name, model in models.items():
         config = load_config(ROOT / "training" / "configs" / f"{name}.yaml", opts=("DATA.IMG_SIZE", "256"))
-        position = {"length": 8, "seed": 0, "shuffle": True, "epoch": 1, "images_seen": 0}
+        position = {"length": 8, "seed": 0, "epoch": 1, "images_seen": 0}
         checkpoint = TrainingCheckpoint(
             official_state(model), {}, 1, position, config.model_dump(mode="json"), file_sha256(workplace.teacher)
         )

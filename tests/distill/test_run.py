@@ -201,7 +201,7 @@ def test_a_checkpoint_that_is_passed_over_is_named(tmp_path):
     config = load_config(ROOT / "training" / "configs" / f"{PHASE_1}.yaml", {"OUTPUT": str(tmp_path)})
     older = config.run_folder / "ckpt_epoch_0.pth"
     for epoch in (0, 1):
-        position = {"length": 8, "seed": 0, "shuffle": True, "epoch": epoch + 1, "images_seen": 0}
+        position = {"length": 8, "seed": 0, "epoch": epoch + 1, "images_seen": 0}
         checkpoint = TrainingCheckpoint({}, {}, 4, position, config.model_dump(mode="json"), "12ab")
         checkpoint.save(config.run_folder / f"ckpt_epoch_{epoch}.pth")
     said = []

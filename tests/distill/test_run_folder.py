@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ from edge_sam.data.sa1b import Refusal
 from edge_sam.distill.run_folder import Progress, RunFolder, _start_wandb
 from edge_sam.errors import EdgeSamError
 from tests.distill.conftest import ALONE, PHASE_1, ROOT
+from tests.lock_holder import held_by_another_process
 
 START = Progress(0, 0, 0)
 
@@ -95,26 +95,13 @@ def test_refusals_are_listed_once(folder, config):
     again.close()
 
 
-HOLD = """
-import fcntl, sys, time
-file = open(sys.argv[1], "w")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-time.sleep(100)
-"""
-
-
 def test_two_runs_in_one_folder_refuse_each_other(config):
     config.run_folder.mkdir(parents=True)
-    place = str(config.run_folder / ".lock")
-    other = subprocess.Popen([sys.executable, "-c", HOLD, place], stdout=subprocess.PIPE, text=True)
-    assert other.stdout.readline() == "held\n"
     folder = RunFolder(config, ALONE)
-    with pytest.raises(EdgeSamError, match="another run is at work there"):
-        folder.begin(START, 10)
-    assert [path.name for path in config.run_folder.iterdir()] == [".lock"]
-    other.kill()
-    other.communicate()
+    with held_by_another_process(config.run_folder / ".lock"):
+        with pytest.raises(EdgeSamError, match="another run is at work there"):
+            folder.begin(START, 10)
+        assert [path.name for path in config.run_folder.iterdir()] == [".lock"]
     folder.begin(START, 10)
     folder.close()
 

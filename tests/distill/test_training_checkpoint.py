@@ -24,7 +24,7 @@ def settings(name=PHASE_1, *opts):
 
 def checkpoint(step=3, epoch=1, images_seen=4):
     optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
-    position = {"length": 8, "seed": 0, "shuffle": True, "epoch": epoch, "images_seen": images_seen}
+    position = {"length": 8, "seed": 0, "epoch": epoch, "images_seen": images_seen}
     return TrainingCheckpoint({"weight": torch.arange(3.0)}, optimizer, step, position, settings(), "12ab")
 
 

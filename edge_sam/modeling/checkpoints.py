@@ -98,9 +98,7 @@ def expect_network_settings(path: str | Path, settings: Mapping[str, Any]) -> No
         found = group.get(name) if isinstance(group, dict) else None
         wanted = settings[section][name]
         if found is not None and found != wanted:
-            raise EdgeSamError(
-                f"{path}: was trained with {key} {found}, to be used with {wanted}: add --opts {key} {found}"
-            )
+            raise EdgeSamError(f"{path}: was trained with {key} {found}, not {wanted}: add --opts {key} {found}")
 
 
 def _missing_file(path: Path) -> str:

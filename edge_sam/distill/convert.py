@@ -71,7 +71,7 @@ def _settings_of(found: TrainingCheckpoint, checkpoint: Path) -> RunConfig:
 def _expect_teacher(found: TrainingCheckpoint, config: RunConfig, teacher: Path, checkpoint: Path) -> None:
     """Insist that the decoder is of the teacher whose embeddings the encoder learnt."""
     given = file_sha256(teacher)
-    if found.teacher_sha256 not in (None, given):
+    if found.teacher_sha256 != given:
         raise EdgeSamError(
             f"{checkpoint}: learnt from {config.DISTILL.TEACHER_CHECKPOINT} (SHA-256 {found.teacher_sha256}), but "
             f"{teacher} has {given}: name the teacher by --teacher FILE"

@@ -99,7 +99,7 @@ class RunFolder:
             self._log(line)
 
     def _begin_records(self, images: int) -> None:
-        lines = [json.dumps(record) + "\n" for record in self._records() if record.get("images", 0) <= images]
+        lines = [json.dumps(record) + "\n" for record in self._records() if record["images"] <= images]
         write_atomically(self.path / "metrics.jsonl", "".join(lines))
         self._mark_best()
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=images + 1)

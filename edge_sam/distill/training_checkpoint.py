@@ -60,7 +60,7 @@ class TrainingCheckpoint:
         step: optimizer steps done.
         sampler: position in the data order.
         config: the resolved configuration, as plain values.
-        teacher_sha256: of the teacher's checkpoint; None in files that are older than this field.
+        teacher_sha256: of the teacher's checkpoint.
     """
 
     model: dict[str, Tensor]
@@ -68,7 +68,7 @@ class TrainingCheckpoint:
     step: int
     sampler: SamplerState
     config: dict[str, Any]
-    teacher_sha256: str | None
+    teacher_sha256: str
 
     @property
     def images(self) -> int:
@@ -104,7 +104,6 @@ class TrainingCheckpoint:
             raise EdgeSamError(
                 f"{path}: not a training checkpoint but weights alone (a run starts from them with --pretrained)"
             )
-        content.setdefault("teacher_sha256", None)
         try:
             return cls(**{name: content[name] for name in _CONTENT})
         except KeyError as error:

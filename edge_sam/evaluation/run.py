@@ -26,14 +26,13 @@ from edge_sam.evaluation.protocols import (
     guide_suite,
 )
 from edge_sam.evaluation.report import render_results, results_to_json, write_json
-from edge_sam.modeling.checkpoints import file_sha256, read_checkpoint
+from edge_sam.modeling.checkpoints import expect_network_settings, file_sha256
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
 
 DATASETS = ("sa",)
 SUITES = ("guide",)
 _PROTOCOL_OPTIONS = ("prompt_types", "point_from", "refine_iter", "num_multimask_outputs", "multimask_select")
-_SETTINGS_OF_THE_NETWORK = ("MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -141,7 +140,7 @@ def _evaluate(
     dataset: Sa1bDataset,
     world: World,
 ) -> list[MiouResult]:
-    _check_settings(namespace.checkpoint, config)
+    expect_network_settings(namespace.checkpoint, config.model_dump(mode="json"))
     sam = build_sam(
         config.MODEL.TYPE,
         config.DATA.IMG_SIZE,
@@ -158,28 +157,6 @@ def _evaluate(
             progress=advance,
         )  # fmt: skip
     return results
-
-
-def _check_settings(checkpoint: str, config: RunConfig) -> None:
-    """Insist that a training checkpoint, which knows its settings, is evaluated as the network that was trained.
-
-    Its tensors alone would not tell: another way to upsample and another image size load without a word.
-    """
-    trained = read_checkpoint(checkpoint).get("config")
-    settings = config.model_dump(mode="json")
-    for key in _SETTINGS_OF_THE_NETWORK:
-        section, name = key.split(".")
-        found, wanted = _setting(trained, section, name), settings[section][name]
-        if found is not None and found != wanted:
-            raise EdgeSamError(
-                f"{checkpoint}: was trained with {key} {found}, to be evaluated with {wanted}: add --opts {key} {found}"
-            )
-
-
-def _setting(tree: object, section: str, name: str) -> object:
-    """Return a setting that a file holds; None where it is silent, as files of other programs are."""
-    group = tree.get(section) if isinstance(tree, dict) else None
-    return group.get(name) if isinstance(group, dict) else None
 
 
 def _announce(

@@ -12,7 +12,6 @@ from edge_sam.config import RunConfig
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 from edge_sam.evaluation.run import (
-    _check_settings,
     _default_output,
     build_parser,
     main,
@@ -160,33 +159,6 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output(*several, "--ground-truth", "edgesam") == "a/b.box_oracle-of-3_edgesam.mIoU.json"
     assert output("--suite", "guide") == "a/b.guide_exact.mIoU.json"
     assert output("--suite", "guide", "--ground-truth", "edgesam") == "a/b.guide_edgesam.mIoU.json"
-
-
-@pytest.mark.parametrize(
-    ("key", "trained", "given"),
-    [
-        ("MODEL.TYPE", "rep_vit_m1", "rep_vit_m2"),
-        ("DATA.IMG_SIZE", 256, 320),
-        ("DISTILL.FUSE", True, False),
-        ("DISTILL.UPSAMPLE_MODE", "bicubic", "bilinear"),
-    ],
-)
-def test_training_checkpoint_is_evaluated_as_it_was_trained(tmp_path, key, trained, given):
-    settings = RunConfig(DATA={"IMG_SIZE": 256}).model_dump(mode="json")
-    path = tmp_path / "ckpt_epoch_4.pth"
-    torch.save({"model": {}, "config": settings}, path)
-    _check_settings(str(path), RunConfig.model_validate(settings))
-    section, name = key.split(".")
-    settings[section][name] = given
-    said = rf"ckpt_epoch_4\.pth: was trained with {key} {trained}, .* with {given}: add --opts {key} {trained}$"
-    with pytest.raises(EdgeSamError, match=said):
-        _check_settings(str(path), RunConfig.model_validate(settings))
-
-
-@pytest.mark.parametrize("content", [{"model": {}}, {"model": {}, "config": 3}, {"config": {"MODEL": "m1", "lr": 1}}])
-def test_files_that_know_no_settings_are_taken_as_they_are(tmp_path, content):
-    torch.save(content, tmp_path / "a.pth")
-    _check_settings(str(tmp_path / "a.pth"), RunConfig())
 
 
 def test_mixed_ways_to_upsample_are_refused_before_anything_is_measured(capsys, photographs, sam, tmp_path):

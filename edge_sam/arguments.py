@@ -7,6 +7,7 @@ import argparse
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Literal, ParamSpec, TypeVar
 
@@ -18,6 +19,8 @@ OptionGroup = Literal["batch", "folder", "resume", "training"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+_PATIENCE_WITH_REPORT = 30.0  # seconds in which a slower process that fails alike has printed
 
 # Where an option lands; an option that was not given is None and leaves the key alone.
 _KEY_OF_OPTION = {
@@ -106,6 +109,20 @@ def config_from_arguments(namespace: argparse.Namespace) -> RunConfig:
     return load_config(namespace.cfg, overrides, namespace.opts)
 
 
+def _report(error: EdgeSamError) -> None:
+    """Print the error, unless another process does.
+
+    The launcher ends all processes as soon as one has exited. So one that leaves the report to another must not be the
+    first: it waits to be ended, and prints after all when nobody ends it, for then the other did not fail alike.
+    """
+    if already_reported(error):
+        try:
+            time.sleep(_PATIENCE_WITH_REPORT)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
 def run_command(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Make ``function`` the main of a command (decorator).
 
@@ -118,8 +135,7 @@ def run_command(function: Callable[Arguments, Result]) -> Callable[Arguments, Re
         try:
             return function(*args, **kwargs)
         except EdgeSamError as error:
-            if not already_reported(error):
-                print(f"error: {error}", file=sys.stderr, flush=True)
+            _report(error)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
             raise SystemExit(130) from None

@@ -66,10 +66,12 @@ def _choose_device() -> torch.device:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     visible = torch.cuda.device_count()
     if local_rank >= visible:
-        raise EdgeSamError(
+        error = EdgeSamError(
             f"process {local_rank} of this machine finds {visible} GPUs: "
             f"start at most {visible} (--nproc_per_node {visible}), or use --only-cpu"
         )
+        error.reported_elsewhere = local_rank > visible  # the first one too many prints; process 0 fares well
+        raise error
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)
     return device

@@ -2,6 +2,7 @@ import argparse
 
 import pytest
 
+import edge_sam.arguments
 from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
 from edge_sam.errors import EdgeSamError
 
@@ -71,11 +72,13 @@ def test_a_command_ends_with_one_line(capsys, monkeypatch):
         return "done"
 
     assert command(None) == "done"
-    for rank, message in (("0", "error: a key is wrong\n"), ("1", "")):
+    waited = []
+    monkeypatch.setattr(edge_sam.arguments.time, "sleep", waited.append)
+    for rank, waits in (("0", 0), ("1", 1)):  # nobody ends the second one while it waits
         monkeypatch.setenv("LOCAL_RANK", rank)
         with pytest.raises(SystemExit) as ended:
             command(EdgeSamError("a key is wrong"))
-        assert (ended.value.code, capsys.readouterr().err) == (1, message)
+        assert (ended.value.code, capsys.readouterr().err, len(waited)) == (1, "error: a key is wrong\n", waits)
     with pytest.raises(SystemExit) as ended:
         command(KeyboardInterrupt())
     assert ended.value.code == 130

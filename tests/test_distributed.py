@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_sam.distributed import agree_on_errors, barrier, gather_objects, process_group
+from edge_sam.distributed import agree_on_errors, already_reported, barrier, gather_objects, process_group
 from edge_sam.errors import EdgeSamError
 
 LAUNCHERS = {
@@ -16,7 +16,7 @@ LAUNCHERS = {
 }
 
 PROGRAM = """
-import sys, torch
+import os, sys, time, torch
 import torch.distributed as dist
 from edge_sam.arguments import run_command
 from edge_sam.distributed import agree_on_errors, barrier, gather_objects, process_group
@@ -24,6 +24,7 @@ from edge_sam.errors import EdgeSamError
 
 @run_command
 def main():
+    {before}
     with process_group(only_cpu=True) as world:
         {body}
 
@@ -44,6 +45,10 @@ ALONE_AND_OTHERS_WAIT = """
 ALL_ALIKE = """
         raise EdgeSamError("all know")
 """
+ALIKE_BEFORE_THE_GROUP = """
+    time.sleep(0 if os.environ["LOCAL_RANK"] == "1" else 5)  # one that has nothing to print must not be the first to go
+    raise EdgeSamError("all know early")
+"""
 AGREED = """
         with agree_on_errors():
             if world.rank == 1:
@@ -52,9 +57,9 @@ AGREED = """
 """
 
 
-def launch(folder: Path, launcher: str, body: str, *options: str) -> subprocess.Popen:
+def launch(folder: Path, launcher: str, body: str, *options: str, before: str = "") -> subprocess.Popen:
     program = folder / "program.py"
-    program.write_text(PROGRAM.format(body=body.strip()))
+    program.write_text(PROGRAM.format(body=body.strip(), before=before.strip()))
     arguments = [sys.executable, "-m", *LAUNCHERS[launcher], *(options or ("--nproc_per_node", "2"))]
     return subprocess.Popen(
         [*arguments, str(program)],
@@ -105,6 +110,13 @@ def test_an_error_ends_all_processes_and_is_printed_once(tmp_path, body, message
     assert time.monotonic() - started < 100
 
 
+@pytest.mark.slow
+def test_an_error_before_the_group_is_not_lost_with_a_slow_process(tmp_path):
+    process = launch(tmp_path, "torchrun", "pass", before=ALIKE_BEFORE_THE_GROUP)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode != 0 and err.count("error: all know early") == 1, err
+
+
 def test_one_process_needs_no_launcher(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
@@ -119,6 +131,8 @@ def test_one_process_needs_no_launcher(monkeypatch):
 def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(EdgeSamError, match="--nproc_per_node 2"), process_group():
-        pass
+    for local_rank, elsewhere in (("2", False), ("3", True)):
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+        with pytest.raises(EdgeSamError, match="--nproc_per_node 2") as raised, process_group():
+            pass
+        assert already_reported(raised.value) is elsewhere

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
+from edge_sam.atomic_writing import write_atomically
 from edge_sam.config import RunConfig
 from edge_sam.distributed import World, agree_on_errors, gather_objects, process_group
 from edge_sam.embeddings.check import check_store
@@ -53,6 +55,7 @@ def _save(config: RunConfig, world: World) -> None:
         with agree_on_errors():
             if world.is_main:
                 _announce(config, world, len(images))
+                _check_run_folder(config)
                 claim.enter_context(
                     claimed_store(store_path, _spec(config, teacher), images.ids, config.DATA.BATCH_SIZE)
                 )
@@ -157,6 +160,18 @@ def _announce(config: RunConfig, world: World, images: int) -> None:
     )
 
 
+def _check_run_folder(config: RunConfig) -> None:
+    """Find out before the store is made that the run folder cannot be; nothing is written yet."""
+    folder = next(path for path in (config.run_folder, *config.run_folder.absolute().parents) if path.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise EdgeSamError(f"{config.run_folder}: cannot be written; --output names another place")
+
+
 def _write_run_folder(config: RunConfig, name: str, text: str) -> None:
-    config.run_folder.mkdir(parents=True, exist_ok=True)
-    (config.run_folder / name).write_text(text)
+    try:
+        config.run_folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(config.run_folder / name, text)
+    except OSError as error:
+        raise EdgeSamError(
+            f"{config.run_folder}: cannot be written ({error.strerror}); --output names another place"
+        ) from error

@@ -93,19 +93,21 @@ class EmbeddingStore:
         self._opened: tuple[int, dict[str, zarr.Array]] | None = None
         try:
             attributes = dict(zarr.open_group(path, mode="r").attrs)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # TypeError: JSON that is no mapping
             raise EdgeSamError(
                 f"{path}: no store of teacher embeddings; training/save_embedding.py makes one"
             ) from error
         if attributes.get("format") != FORMAT or attributes.get("format_version") != FORMAT_VERSION:
             found = f"{attributes.get('format')!r} version {attributes.get('format_version')}"
             raise EdgeSamError(f"{path}: holds {found}, expected {FORMAT!r} version {FORMAT_VERSION}: make it again")
-        self.spec = StoreSpec(**{field.name: attributes[field.name] for field in fields(StoreSpec)})
-        self.images_per_shard: int = attributes["images_per_shard"]
-        text = self._array("ids")[:].tobytes()
-        if hashlib.sha256(text).hexdigest() != attributes["ids_sha256"]:
-            raise EdgeSamError(f"{path}: the list of image ids is damaged: delete the store and make it again")
-        self.ids: tuple[str, ...] = tuple(text.decode().split("\n"))
+        try:
+            self.spec = StoreSpec(**{field.name: attributes[field.name] for field in fields(StoreSpec)})
+            self.images_per_shard: int = attributes["images_per_shard"]
+            self.ids = self._read_ids(attributes["ids_sha256"])
+            for name in ("embedding", "status", *(("scale",) if self.spec.dtype == "int8" else ())):
+                self._array(name)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise EdgeSamError(f"{path}: damaged, it lacks {error}: delete the store and make it again") from error
 
     @classmethod
     def open(cls, path: str | Path, writable: bool = False) -> Self:
@@ -161,6 +163,12 @@ class EmbeddingStore:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
+
+    def _read_ids(self, sha256: str) -> tuple[str, ...]:
+        text = self._array("ids")[:].tobytes()
+        if hashlib.sha256(text).hexdigest() != sha256:
+            raise EdgeSamError(f"{self.path}: the list of image ids is damaged: delete the store and make it again")
+        return tuple(text.decode().split("\n"))
 
     def _array(self, name: str) -> zarr.Array:
         """Return an array opened by this process: Zarr's I/O thread does not survive a fork."""

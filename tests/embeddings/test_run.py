@@ -121,6 +121,9 @@ def test_what_the_user_can_mend_is_one_line_and_nothing_is_written(folder, weigh
     assert "missing" in fails(capsys, command(folder, weights, opts=["MODEL.TYPE", "vit_t"]))
     assert "no such folder" in fails(capsys, command(folder / "nowhere", weights))
     assert "DATA.IMG_SIZ" in fails(capsys, command(folder, weights, opts=["DATA.IMG_SIZ", "256"]))
+    (folder / "file").write_text("")
+    said = fails(capsys, command(folder, weights, "--output", str(folder / "file" / "deep")))
+    assert "file/deep/edge_sam_sa1b/default: cannot be written; --output names" in said
     assert not (folder / "embed").exists() and not (folder / "output").exists()
 
 

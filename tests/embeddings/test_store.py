@@ -1,6 +1,7 @@
 import dataclasses
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -126,8 +127,23 @@ def test_no_store_half_a_store_and_another_format(tmp_path, store):
     metadata.write_text(metadata.read_text().replace('"format_version": 1', '"format_version": 99'))
     with pytest.raises(EdgeSamError, match="version 99, expected"):
         EmbeddingStore.open(store.path)
-    metadata.write_text("{")
-    with pytest.raises(EdgeSamError, match="no store of teacher embeddings"):
+    for content in ("{", "", "[]"):
+        metadata.write_text(content)
+        with pytest.raises(EdgeSamError, match="no store of teacher embeddings"):
+            EmbeddingStore.open(store.path)
+
+
+@pytest.mark.parametrize("part", ["ids", "embedding", "status"])
+def test_a_store_without_one_of_its_arrays(store, part):
+    shutil.rmtree(store.path / part)
+    with pytest.raises(EdgeSamError, match=f"damaged, it lacks .*{part}.*: delete the store and make it again"):
+        EmbeddingStore.open(store.path)
+
+
+def test_a_store_without_one_of_its_attributes(store):
+    metadata = store.path / "zarr.json"
+    metadata.write_text(metadata.read_text().replace('"teacher_type"', '"teacher"'))
+    with pytest.raises(EdgeSamError, match="damaged, it lacks 'teacher_type'"):
         EmbeddingStore.open(store.path)
 
 

@@ -91,6 +91,8 @@ def prepare_sa1b(
     """
     source, destination = Path(source), Path(destination)
     subset = Path(subset_file) if subset_file is not None else None
+    if workers is not None and workers < 1:
+        raise EdgeSamError(f"number of workers is {workers}; it should be at least 1")
     if split not in PUBLISHED_SUBSET:
         raise EdgeSamError(f"split is {split!r}; it should be one of {', '.join(PUBLISHED_SUBSET)}")
     tars = _local_tars(source, split, subset) if source.is_dir() else _linked_tars(source, split, subset)
@@ -123,7 +125,7 @@ def read_links(path: Path) -> dict[str, str]:
         EdgeSamError: no such file, another form, or a name that is a path.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise EdgeSamError(f"{path}: neither a folder of tars nor a link file (get one at {LINK_PAGE})") from error
     if not lines or lines[0].split("\t") != ["file_name", "cdn_link"]:
@@ -132,10 +134,10 @@ def read_links(path: Path) -> dict[str, str]:
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
-        name, tab, link = line.partition("\t")
-        if not tab or Path(name).name != name or not name.endswith(".tar"):
-            raise EdgeSamError(f"{path}: line {number} should be the name of a tar, a tab and a link")
-        links[name] = link.strip()
+        name, _, link = (part.strip() for part in line.partition("\t"))
+        if Path(name).name != name or not name.endswith(".tar") or not link.startswith(("http://", "https://")):
+            raise EdgeSamError(f"{path}: line {number} should be the name of a tar, a tab and a link (http or https)")
+        links[name] = link
     return links
 
 
@@ -198,7 +200,7 @@ class _Layout:
 
     def check_finished(self, tars: dict[str, Path | str]) -> None:
         """See that the images that the notes speak of have not been taken away."""
-        noted = sum(self._read_note(name)["images"] for name in tars if self.note(name).is_file())
+        noted = sum(_read_note(self.note(name))["images"] for name in tars if self.note(name).is_file())
         found = sum(1 for _ in os.scandir(self.images))
         if found < noted:
             raise EdgeSamError(
@@ -234,7 +236,7 @@ class _Layout:
 
     def report(self, tars: tuple[str, ...], finished_before: int) -> PrepareReport:
         """Sum up the notes of these tars, and write the list of refusals of all."""
-        notes = {name: self._read_note(name) for name in tars}
+        notes = {name: _read_note(self.note(name)) for name in tars}
         refused = [RefusedMember(self.split, tar, *entry) for tar in tars for entry in notes[tar]["refused"]]
         return PrepareReport(
             tars=tars,
@@ -248,15 +250,11 @@ class _Layout:
         entries = [
             RefusedMember(note.parent.name, note.name.removesuffix(".json"), *entry)
             for note in sorted(self.notes.parent.glob("*/*.tar.json"))
-            for entry in json.loads(note.read_bytes())["refused"]
+            for entry in _read_note(note)["refused"]
         ]
         path = self.destination / "refused.jsonl"
         write_atomically(path, "".join(f"{json.dumps(asdict(entry))}\n" for entry in entries))
         return path
-
-    def _read_note(self, tar_name: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.note(tar_name).read_bytes())
-        return content
 
     def _check_space(self, tar: Path, pairs: list[tuple[Member, Member]]) -> None:
         needed = sum(image.size + annotation.size for image, annotation in pairs if not self._is_there(image))
@@ -293,6 +291,14 @@ class _Layout:
                 raise BrokenSample(f"{path} is there already, with other content")
             write_atomically(path, content)
         return parsed.refused
+
+
+def _read_note(note: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(note.read_bytes())
+    except ValueError as error:
+        raise EdgeSamError(f"{note}: damaged; remove it, and the same command lays its tar out again") from error
+    return content
 
 
 def _pairs(index: TarIndex) -> tuple[list[tuple[Member, Member]], list[tuple[str, str]]]:

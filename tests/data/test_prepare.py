@@ -158,6 +158,16 @@ def test_removed_images_are_noticed(tars, tmp_path):
         prepare_sa1b(tars, tmp_path / "out", "train")
 
 
+def test_a_damaged_note_is_named_and_can_be_removed(tars, tmp_path):
+    prepare_sa1b(tars, tmp_path / "out", "train")
+    note = next((tmp_path / "out" / ".prepared" / "train").glob("*.json"))
+    note.write_text("{")
+    with pytest.raises(EdgeSamError, match=rf"{note.name}: damaged; remove it"):
+        prepare_sa1b(tars, tmp_path / "out", "train")
+    note.unlink()
+    assert prepare_sa1b(tars, tmp_path / "out", "train").images == 6
+
+
 def test_two_runs_at_once(tars, tmp_path):
     (tmp_path / "out" / ".prepared" / "train").mkdir(parents=True)
     with (
@@ -179,6 +189,8 @@ def test_disk_too_small(tars, tmp_path, monkeypatch):
 def test_wrong_sources(tars, tmp_path):
     with pytest.raises(EdgeSamError, match="split is 'test'"):
         prepare_sa1b(tars, tmp_path / "out", "test")
+    with pytest.raises(EdgeSamError, match="workers is -1; it should be at least 1"):
+        prepare_sa1b(tars, tmp_path / "out", "train", workers=-1)
     with pytest.raises(EdgeSamError, match="neither a folder of tars nor a link file"):
         prepare_sa1b(tmp_path / "nowhere.txt", tmp_path / "out", "train")
     write_tar(tars / NAMES[0], [("sa_1.jpg", b""), ("sa_1.json", b"")])
@@ -207,12 +219,19 @@ def link_file(path: Path, links: dict[str, str], head: str = "file_name\tcdn_lin
         ("file_name\tcdn_link\nsa_1.tar http://x", "line 2 should be"),
         ("file_name\tcdn_link\n\n../sa_1.tar\thttp://x", "line 3 should be"),
         ("file_name\tcdn_link\nsa_1.zip\thttp://x", "line 2 should be"),
+        ("file_name\tcdn_link\nsa_1.tar\t", "line 2 should be"),
+        ("file_name\tcdn_link\nsa_1.tar\tftp://x", "line 2 should be"),
     ],
 )
 def test_wrong_link_files(tmp_path, content, reason):
     (tmp_path / "links.txt").write_text(content)
     with pytest.raises(EdgeSamError, match=reason):
         read_links(tmp_path / "links.txt")
+
+
+def test_a_link_file_of_windows_is_read(tmp_path):
+    (tmp_path / "links.txt").write_bytes(b"\xef\xbb\xbffile_name\tcdn_link\r\nsa_1.tar\thttp://x\r\n")
+    assert read_links(tmp_path / "links.txt") == {"sa_1.tar": "http://x"}
 
 
 class _Handler(SimpleHTTPRequestHandler):

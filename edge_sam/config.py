@@ -52,7 +52,8 @@ def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
 PromptTypes = Annotated[
     tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1), AfterValidator(_distinct)
 ]
-NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
+NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
+FolderName = Annotated[str, Field(pattern=r"^[^/\\\s.][^/\\]*$")]
 Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 AreaRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ascending)]
 Count = Annotated[int, Field(ge=1)]
@@ -197,7 +198,7 @@ class ValidationSettings(_Section):
 class RunConfig(_Section):
     """Everything that decides a run. ``NAME`` is the YAML file's stem and the run folder's name."""
 
-    NAME: str = ""
+    NAME: FolderName | Literal[""] = ""
     DATA: DataSettings = DataSettings()
     MODEL: ModelSettings = ModelSettings()
     DISTILL: DistillSettings = DistillSettings()
@@ -206,7 +207,7 @@ class RunConfig(_Section):
     AMP_ENABLE: bool = False
     """bf16 autocast over the networks and the losses."""
     OUTPUT: str = "output"
-    TAG: str = "default"
+    TAG: FolderName = "default"
     SEED: Annotated[int, Field(ge=0)] = 0
     PRINT_FREQ: Count = 10
     """Steps between two lines of the log and the metrics."""

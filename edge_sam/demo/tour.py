@@ -42,19 +42,20 @@ def run_tour(data: Path, teacher: Path, output: Path, photographs: int = PHOTOGR
         "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5",
     )  # fmt: skip
     models = {"teacher": chain.teacher, "phase 1": student_1, "phase 2": phase_2 / "ckpt_epoch_2.pth"}
-    rows = {name: chain.evaluate(path, photographs // 3, 8) for name, path in models.items()}
-    _print_table(rows, photographs)
+    reports = {name: chain.evaluate(path, photographs // 3, 8) for name, path in models.items()}
+    _print_table(reports, photographs)
 
 
-def _print_table(rows: dict[str, dict[str, Any]], photographs: int) -> None:
-    first = next(iter(rows.values()))["results"]
-    heads = [" / ".join([result["protocol"]["name"], *result["rounds"][1:]]) for result in first]
+def _print_table(reports: dict[str, dict[str, Any]], photographs: int) -> None:
+    """Print a column a model and a row a prompt."""
     table = Table(
         title=f"mIoU after {photographs} photographs at 256 px", caption="a few minutes' run: it shows the way"
     )
-    table.add_column("model")
-    for head in heads:
-        table.add_column(head, justify="right")
-    for name, report in rows.items():
-        table.add_row(name, *(" / ".join(f"{value:.3f}" for value in result["miou"]) for result in report["results"]))
+    table.add_column("prompt")
+    for model in reports:
+        table.add_column(model, justify="right")
+    for results in zip(*(report["results"] for report in reports.values()), strict=True):
+        first, *clicks = results[0]["rounds"]
+        for number, prompt in enumerate([results[0]["protocol"]["name"], *(f"{first} {click}" for click in clicks)]):
+            table.add_row(prompt, *(f"{result['miou'][number]:.3f}" for result in results))
     Console().print(table)

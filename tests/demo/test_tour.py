@@ -16,9 +16,13 @@ def test_tour_ends_in_a_table_of_teacher_and_students(tmp_path, capfd):
     save_state(official_state(build_sam("rep_vit_m1", 256, upsample_mode="bilinear")), teacher)
     run_tour(data, teacher, tmp_path / "out", photographs=8)
     said = capfd.readouterr().out
-    table = said.split("mIoU after 8 photographs")[1]
-    names = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
-    assert [name for name in names if name] == ["teacher", "phase 1", "phase 2"]
+    table = said.split("mIoU after 8 photographs")[1].splitlines()
+    assert [name.strip() for name in table[2].split("┃")[1:-1]] == ["prompt", "teacher", "phase 1", "phase 2"]
+    prompts = [line.split("│")[1].strip() for line in table if line.startswith("│")]
+    assert prompts == [
+        "box", "box +1", "box +2", "point", "mask-center", "mask-center +1", "mask-center +2",
+        "mask-center, oracle of 3",
+    ]  # fmt: skip
     assert said.count("$ python ") == 7
     run_tour(data, teacher, tmp_path / "out", photographs=8)
     assert "going on from" in capfd.readouterr().out

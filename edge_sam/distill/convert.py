@@ -17,13 +17,15 @@ from edge_sam.modeling.checkpoints import (
     official_state,
     save_state,
 )
+from edge_sam.modeling.network_settings import network_settings_note
+from edge_sam.modeling.packed_weights import pack_weights
 from edge_sam.modeling.registry import build_sam
 from edge_sam.modeling.sam import Sam
 
 TEACHER = "weights/sam_vit_h_4b8939.pth"
 
 
-def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = ".pth") -> Path:
+def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = ".pth", int8: bool = False) -> Path:
     """Write ``<checkpoint>_model<suffix>`` beside a training checkpoint.
 
     Args:
@@ -31,7 +33,8 @@ def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = "
         encoder_only: True: it is of phase 1, and its encoder is joined with the teacher's prompt encoder and mask
             decoder. False: it is of phase 2, whole, and only what belongs to training is left behind.
         teacher: whole SAM-format checkpoint; read only with ``encoder_only``.
-        suffix: ``.pth`` or ``.safetensors``.
+        suffix: ``.pth`` or ``.safetensors``, which also says which network it is of.
+        int8: round the large weights to int8, a quarter of the bytes; needs ``.safetensors``.
 
     Returns:
         The file written.
@@ -52,7 +55,8 @@ def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = "
     else:
         load_official(sam, found.model, str(checkpoint))
     target = checkpoint.with_name(f"{checkpoint.stem}_model{suffix}")
-    save_state(official_state(sam), target)
+    state = official_state(sam)
+    save_state(pack_weights(state) if int8 else state, target, network_settings_note(found.config))
     return target
 
 
@@ -95,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--teacher", type=Path, default=Path(TEACHER), help="whole SAM-format file (default: %(default)s)"
     )
     parser.add_argument("--safetensors", action="store_true", help="write .safetensors instead of .pth")
+    parser.add_argument(
+        "--int8", action="store_true", help="write .safetensors with the large weights as int8: a quarter of the size"
+    )
     chosen = parser.parse_args(arguments)
-    suffix = ".safetensors" if chosen.safetensors else ".pth"
-    print(f"wrote {convert(chosen.checkpoint, chosen.encoder_only, chosen.teacher, suffix)}")
+    suffix = ".safetensors" if chosen.safetensors or chosen.int8 else ".pth"
+    print(f"wrote {convert(chosen.checkpoint, chosen.encoder_only, chosen.teacher, suffix, chosen.int8)}")

@@ -8,7 +8,6 @@ from torch import nn
 from edge_sam.config import RunConfig
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import (
-    expect_network_settings,
     load_imagenet_weights,
     load_official,
     load_student_encoder,
@@ -16,6 +15,7 @@ from edge_sam.modeling.checkpoints import (
     split_state,
 )
 from edge_sam.modeling.mask_decoder import MaskDecoder
+from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.prompt_encoder import PromptEncoder
 from edge_sam.modeling.registry import build_decoder, build_image_encoder
 from edge_sam.modeling.sam import Sam

@@ -19,6 +19,7 @@ from edge_sam.embeddings.store import EmbeddingStore, StoreSpec
 from edge_sam.embeddings.teacher import Teacher, load_teacher_weights
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_image_encoder
 
 SPLIT = "train"
@@ -132,6 +133,7 @@ def _load_teacher(config: RunConfig, world: World) -> Teacher:
     encoder = build_image_encoder(
         config.MODEL.TYPE, config.DATA.IMG_SIZE, config.DISTILL.FUSE, config.DISTILL.UPSAMPLE_MODE
     )
+    expect_network_settings(config.MODEL.RESUME, config.model_dump(mode="json"))
     load_teacher_weights(encoder, config.MODEL.RESUME)
     return Teacher(encoder, world.device, "bfloat16" if config.AMP_ENABLE else "float32")
 

@@ -26,7 +26,8 @@ from edge_sam.evaluation.protocols import (
     guide_suite,
 )
 from edge_sam.evaluation.report import render_results, results_to_json, write_json
-from edge_sam.modeling.checkpoints import expect_network_settings, file_sha256
+from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
 

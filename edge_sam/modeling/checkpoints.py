@@ -20,13 +20,12 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from edge_sam.modeling.official_files import OFFICIAL_FILES
 from edge_sam.modeling.official_names import PARTS, official_names
+from edge_sam.modeling.packed_weights import unpack_weights
 from edge_sam.modeling.prompt_encoder import PromptEncoder
 from edge_sam.modeling.repvit import RepViTImageEncoder
 from edge_sam.modeling.sam import Sam
 
 State = dict[str, Tensor]
-
-_NETWORK_SETTINGS = ("MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE")
 
 
 def read_state(path: str | Path) -> State:
@@ -64,9 +63,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise EdgeSamError(_missing_file(path))
     try:
         if path.suffix == ".safetensors":
-            content = safetensors.torch.load_file(path)
+            content = unpack_weights(safetensors.torch.load_file(path), str(path))
         else:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except EdgeSamError:
+        raise
     except pickle.UnpicklingError as error:
         raise EdgeSamError(
             f"{path}: not a weight file, or one that holds more than tensors and plain values"
@@ -77,28 +78,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise EdgeSamError(f"{path}: not a checkpoint: it holds a {type(content).__name__}, not names and tensors")
     return content
-
-
-def expect_network_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
-    """Insist that a training checkpoint, which knows its settings, is taken for the network that was trained.
-
-    Its tensors alone would not tell: another way to upsample, or another image size, loads without a word.
-
-    Args:
-        path: any weight file; one without settings passes.
-        settings: the configuration of now, as plain values.
-
-    Raises:
-        EdgeSamError: as :func:`read_checkpoint`; or names the setting that differs.
-    """
-    trained = read_checkpoint(path).get("config")
-    for key in _NETWORK_SETTINGS:
-        section, name = key.split(".")
-        group = trained.get(section) if isinstance(trained, dict) else None
-        found = group.get(name) if isinstance(group, dict) else None
-        wanted = settings[section][name]
-        if found is not None and found != wanted:
-            raise EdgeSamError(f"{path}: was trained with {key} {found}, not {wanted}: add --opts {key} {found}")
 
 
 def _missing_file(path: Path) -> str:
@@ -275,8 +254,13 @@ def load_prompt_and_mask_decoder(prompt_encoder: PromptEncoder, mask_decoder: Ma
     load_official(mask_decoder, parts["mask_decoder"], str(path))
 
 
-def save_state(state: Mapping[str, Tensor], path: str | Path) -> None:
+def save_state(state: Mapping[str, Tensor], path: str | Path, notes: Mapping[str, str] | None = None) -> None:
     """Write tensors, as safetensors if the suffix says so; the file appears whole or not at all.
+
+    Args:
+        state: what to write.
+        path: where to.
+        notes: for the header of a safetensors file; a ``.pth`` has none.
 
     Raises:
         EdgeSamError: the file cannot be written.
@@ -287,7 +271,7 @@ def save_state(state: Mapping[str, Tensor], path: str | Path) -> None:
         save_checkpoint(tensors, path)
         return
     with _written_whole(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        safetensors.torch.save_file(tensors, temporary, dict(notes or {}))
 
 
 def save_checkpoint(content: Mapping[str, Any], path: str | Path) -> None:

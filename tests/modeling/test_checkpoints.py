@@ -8,7 +8,6 @@ import torch
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling import checkpoints
 from edge_sam.modeling.checkpoints import (
-    expect_network_settings,
     file_sha256,
     load_imagenet_weights,
     load_official,
@@ -205,21 +204,6 @@ def test_a_file_that_is_replaced_leaves_what_was_read(legacy, tmp_path):
     assert torch.equal(read["a"], torch.arange(5000.0))
     path.unlink()
     assert torch.equal(read["a"], torch.arange(5000.0))
-
-
-def test_a_training_checkpoint_is_not_taken_for_another_network(tmp_path):
-    settings = {
-        "MODEL": {"TYPE": "rep_vit_m1"},
-        "DATA": {"IMG_SIZE": 256},
-        "DISTILL": {"FUSE": True, "UPSAMPLE_MODE": "bicubic"},
-    }
-    save_checkpoint({"model": {"a": torch.ones(1)}, "config": settings}, tmp_path / "ckpt.pth")
-    expect_network_settings(tmp_path / "ckpt.pth", settings)
-    for section, name, wanted in [("DISTILL", "UPSAMPLE_MODE", "bilinear"), ("DATA", "IMG_SIZE", 512)]:
-        with pytest.raises(EdgeSamError, match=rf"was trained with {section}.{name} \w+, not {wanted}: add --opts"):
-            expect_network_settings(tmp_path / "ckpt.pth", {**settings, section: {**settings[section], name: wanted}})
-    save_state({"a": torch.ones(1)}, tmp_path / "plain.pth")
-    expect_network_settings(tmp_path / "plain.pth", settings)
 
 
 @pytest.mark.parametrize("wrapped", [True, False])

@@ -12,16 +12,22 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, parse_annotations
+from edge_sam.data.augmentation import Augmentation
 from edge_sam.data.sources import open_source
 from edge_sam.data.transforms import decode_image, pad_images, resize_image, scale_boxes, scale_points
+from edge_sam.data.visible_masks import visible_masks
 from edge_sam.errors import EdgeSamError
 
 _MAX_REPLACEMENTS = 100
 """So many broken images in a row mean that the data set is broken, not an image."""
+
+_CROPS = 4
+"""So many crops are tried until one shows a mask."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Refusal:
         image_id: the image concerned.
         reason: what is wrong with it.
         kind: ``image``: it is broken, and another took its place. ``filtered``: it is sound, but no annotation passes
-            the area filter, and another took its place. ``annotation``: one annotation is broken, the image stayed.
+            the area filter or is large enough, and another took its place. ``annotation``: one annotation is broken,
+            the image stayed.
     """
 
     image_id: str
@@ -50,12 +57,15 @@ class Sample:
         image: uint8 ``(3, h, w)``, RGB, not padded.
         size: (h, w).
         original_size: (height, width) of the file.
+        side: of the square that the image is padded to.
         boxes: float32 ``(n, 4)``.
         points: float32 ``(n, 1, 2)``.
         noise: float32 ``(n, clicks)`` in [0, 1): the random numbers that this sample's clicks are drawn with.
         refusals: what was left out on the way to this sample.
         annotations: the ``n`` annotations, when the data set keeps them.
         teacher_embedding: float16 ``(256, s/16, s/16)``, when there is one.
+        masks: uint8 ``(n, s/4, s/4)``, when the data set gives them: how much of each low-resolution pixel, which is
+            4 x 4 input pixels of the padded square of side s, the mask covers; 255 is all.
     """
 
     image_id: str
@@ -63,12 +73,14 @@ class Sample:
     image: Tensor
     size: tuple[int, int]
     original_size: tuple[int, int]
+    side: int
     boxes: Tensor
     points: Tensor
     noise: Tensor
     refusals: tuple[Refusal, ...] = ()
     annotations: list[Annotation] = field(default_factory=list)
     teacher_embedding: Tensor | None = None
+    masks: Tensor | None = None
 
 
 @dataclass
@@ -85,6 +97,7 @@ class Batch:
         image_index: int64 ``(N,)``, which image of the batch each prompt belongs to; ascending.
         refusals: those of all samples.
         teacher_embedding: float16 ``(B, 256, s/16, s/16)``, when the samples have one.
+        masks: uint8 ``(N, s/4, s/4)``, when the samples have them; see :class:`Sample`.
     """
 
     image_ids: list[str]
@@ -96,6 +109,7 @@ class Batch:
     image_index: Tensor
     refusals: list[Refusal]
     teacher_embedding: Tensor | None = None
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -131,6 +145,9 @@ class Sa1bDataset(Dataset[Sample]):
         filter_by_area: (low, high): use only annotations whose area, in pixels of the file, lies in there.
         box_jitter: move each box side by up to this share of the box's width or height, within the image.
         keep_annotations: hand on the annotations themselves, for their masks.
+        with_masks: give ``masks``, too. Then points are drawn from the masks' pixels (as SAM's training does), not
+            those of the file, and masks that show less than one low-resolution pixel are left out.
+        augmentation: changes images and masks; boxes are then around what a crop leaves of the masks.
         seed: of all drawing.
 
     Attributes:
@@ -154,8 +171,14 @@ class Sa1bDataset(Dataset[Sample]):
         filter_by_area: tuple[float, float] | None = None,
         box_jitter: float = 0.0,
         keep_annotations: bool = False,
+        with_masks: bool = False,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
+        if with_masks and not with_annotations:
+            raise ValueError("masks come from annotations")
+        if augmentation is not None and not with_masks:
+            raise ValueError("only samples with masks are augmented")
         self._source = open_source(root, split, with_annotations)
         chosen = _first(self._source.image_ids, num_samples)
         self.ids = tuple(sorted(set(chosen) & set(self._source.ids)))
@@ -169,6 +192,8 @@ class Sa1bDataset(Dataset[Sample]):
         self.filter_by_area = filter_by_area
         self.box_jitter = box_jitter
         self.keep_annotations = keep_annotations
+        self.with_masks = with_masks
+        self.augmentation = augmentation if augmentation is not None else Augmentation()
         self.seed = seed
 
     def __len__(self) -> int:
@@ -209,27 +234,64 @@ class Sa1bDataset(Dataset[Sample]):
                 f"image is {width} x {height} pixels, its annotation file speaks of "
                 f"{annotations[0].size[1]} x {annotations[0].size[0]}"
             )
-        image = resize_image(picture, self.image_size)
-        size = (image.shape[1], image.shape[2])
         rng = np.random.default_rng([self.seed, epoch, zlib.crc32(image_id.encode())])
-        if self.max_annotations is not None and len(annotations) > self.max_annotations:
-            drawn = rng.choice(len(annotations), self.max_annotations, replace=False)
-            annotations = [annotations[position] for position in np.sort(drawn)]
-        boxes = np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4)
-        points = np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2)
+        shown = (
+            self._show_masks(picture, annotations, rng) if self.with_masks else self._show(picture, annotations, rng)
+        )
+        size = (shown.image.shape[1], shown.image.shape[2])
+        boxes = shown.boxes
         if self.box_jitter > 0:
-            boxes = _jitter(boxes, self.box_jitter, (height, width), rng)
+            boxes = _jitter(boxes, self.box_jitter, shown.frame, rng)
         return Sample(
             image_id=image_id,
             index=index,
-            image=image,
+            image=shown.image,
             size=size,
             original_size=(height, width),
-            boxes=torch.from_numpy(scale_boxes(boxes, (height, width), size)).float(),
-            points=torch.from_numpy(scale_points(points, (height, width), size)).float(),
-            noise=torch.from_numpy(rng.random((len(annotations), self.clicks), np.float32)),
+            side=self.image_size,
+            boxes=torch.from_numpy(scale_boxes(boxes, shown.frame, size)).float(),
+            points=torch.from_numpy(scale_points(shown.points, shown.frame, size)).float(),
+            noise=torch.from_numpy(rng.random((len(boxes), self.clicks), np.float32)),
             refusals=refusals,
-            annotations=annotations if self.keep_annotations else [],
+            annotations=shown.annotations if self.keep_annotations else [],
+            masks=shown.masks,
+        )
+
+    def _show(self, picture: Image.Image, annotations: list[Annotation], rng: np.random.Generator) -> "_Shown":
+        """Take the picture as it is, with the prompts of its file."""
+        if self.max_annotations is not None and len(annotations) > self.max_annotations:
+            drawn = rng.choice(len(annotations), self.max_annotations, replace=False)
+            annotations = [annotations[position] for position in np.sort(drawn)]
+        return _Shown(
+            image=resize_image(picture, self.image_size),
+            frame=(picture.height, picture.width),
+            annotations=annotations,
+            boxes=np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4),
+            points=np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2),
+        )
+
+    def _show_masks(self, picture: Image.Image, annotations: list[Annotation], rng: np.random.Generator) -> "_Shown":
+        """Take a view of the picture, with the prompts of those of its masks that are in view.
+
+        Raises:
+            _NothingLeft: no mask of this image is as large as a low-resolution pixel.
+        """
+        size = (picture.height, picture.width)
+        order = rng.permutation(len(annotations))
+        for view in self.augmentation.draw_views(size, self.image_size, rng, _CROPS):
+            found = visible_masks(annotations, view, order, self.max_annotations)
+            if found:
+                break
+        else:
+            raise _NothingLeft("no mask is as large as one low-resolution pixel")
+        points = [mask.random_point(noise) for mask, noise in zip(found, rng.random(len(found)), strict=True)]
+        return _Shown(
+            image=self.augmentation.recolor(view.of(picture), rng),
+            frame=(view.height, view.width),
+            annotations=[mask.annotation for mask in found],
+            boxes=np.array([mask.box() for mask in found]),
+            points=np.array(points).reshape(-1, 1, 2),
+            masks=torch.from_numpy(np.stack([mask.coverage(self.image_size) for mask in found])),
         )
 
     def _usable_annotations(self, image_id: str) -> tuple[list[Annotation], tuple[Refusal, ...]]:
@@ -246,13 +308,27 @@ class Sa1bDataset(Dataset[Sample]):
         return annotations, refusals
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a sample shows, with prompts in pixels of the frame: the part of the picture (height, width) it shows."""
+
+    image: Tensor
+    frame: tuple[int, int]
+    annotations: list[Annotation]
+    boxes: NDArray[np.float64]
+    points: NDArray[np.float64]
+    masks: Tensor | None = None
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Join samples into a batch; images are padded with zeros to the square of the longest side."""
-    images, sizes = pad_images([sample.image for sample in samples], max(max(sample.size) for sample in samples))
+    """Join samples of one data set into a batch; images are padded with zeros to its squares."""
+    images, sizes = pad_images([sample.image for sample in samples], samples[0].side)
     counts = torch.tensor([len(sample.boxes) for sample in samples])
     embeddings = [sample.teacher_embedding for sample in samples if sample.teacher_embedding is not None]
-    if len(embeddings) not in (0, len(samples)):
-        raise ValueError("some samples have a teacher embedding and some have none")
+    masks = [sample.masks for sample in samples if sample.masks is not None]
+    for found, name in ((embeddings, "a teacher embedding"), (masks, "masks")):
+        if len(found) not in (0, len(samples)):
+            raise ValueError(f"some samples have {name} and some have none")
     return Batch(
         image_ids=[sample.image_id for sample in samples],
         images=images,
@@ -263,11 +339,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         image_index=torch.repeat_interleave(torch.arange(len(samples)), counts),
         refusals=[refusal for sample in samples for refusal in sample.refusals],
         teacher_embedding=torch.stack(embeddings) if embeddings else None,
+        masks=torch.cat(masks) if masks else None,
     )
 
 
 class _NothingLeft(BrokenSample):
-    """The area filter left no annotation of a sound image."""
+    """No annotation of a sound image is of a size that is wanted."""
 
 
 def _first(ids: tuple[str, ...], num_samples: int) -> tuple[str, ...]:

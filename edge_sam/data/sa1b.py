@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, parse_annotations
 from edge_sam.data.augmentation import Augmentation
 from edge_sam.data.sources import open_source
-from edge_sam.data.transforms import decode_image, pad_images, resize_image, scale_boxes, scale_points
+from edge_sam.data.transforms import decode_image, jitter_boxes, pad_images, resize_image, scale_boxes, scale_points
 from edge_sam.data.visible_masks import visible_masks
 from edge_sam.errors import EdgeSamError
 
@@ -241,7 +241,7 @@ class Sa1bDataset(Dataset[Sample]):
         size = (shown.image.shape[1], shown.image.shape[2])
         boxes = shown.boxes
         if self.box_jitter > 0:
-            boxes = _jitter(boxes, self.box_jitter, shown.frame, rng)
+            boxes = jitter_boxes(boxes, self.box_jitter, shown.frame, rng)
         return Sample(
             image_id=image_id,
             index=index,
@@ -351,14 +351,3 @@ def _first(ids: tuple[str, ...], num_samples: int) -> tuple[str, ...]:
     if num_samples == 0 or num_samples < -1:
         raise EdgeSamError(f"number of samples is {num_samples}; it should be positive, or -1 for all")
     return ids if num_samples == -1 else ids[:num_samples]
-
-
-def _jitter(
-    boxes: NDArray[np.float64], share: float, size: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Move the sides of boxes ``(n, 4)``; a box that was turned inside out is turned back."""
-    height, width = size
-    extent = (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]]
-    moved = boxes + rng.uniform(-share, share, boxes.shape) * extent
-    moved = np.clip(moved, 0, [width, height, width, height])
-    return np.hstack([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])])

@@ -98,3 +98,17 @@ def scale_boxes(
     """Map boxes ``(..., 4)`` (x, y, x, y) of an image of ``original_size`` (height, width) to one of ``size``."""
     corners = boxes.reshape(*boxes.shape[:-1], 2, 2)
     return scale_points(corners, original_size, size).reshape(boxes.shape)
+
+
+def jitter_boxes(
+    boxes: NDArray[np.float64], share: float, size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Move each side of boxes ``(n, 4)`` by up to a share of the box's extent, within a picture of ``size`` (h, w).
+
+    A box that was turned inside out is turned back.
+    """
+    height, width = size
+    extent = (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]]
+    moved = boxes + rng.uniform(-share, share, boxes.shape) * extent
+    moved = np.clip(moved, 0, [width, height, width, height])
+    return np.hstack([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])])

@@ -121,6 +121,16 @@ def _sound_annotations(entries: list[Any], size: tuple[int, int]) -> tuple[list[
     return annotations, refused
 
 
+def parse_annotation(entry: Any, size: tuple[int, int]) -> Annotation:  # noqa: ANN401 - whatever the file holds
+    """Read one entry of the list of annotations of an image of ``size`` (height, width).
+
+    Raises:
+        BrokenSample: what is wrong with it.
+    """
+    totals = compressed_totals([_compressed_text(entry)])
+    return _annotation(entry, size, int(totals.pixels[0]), int(totals.area[0]))
+
+
 def _compressed_text(entry: Any) -> bytes:  # noqa: ANN401 - whatever the file holds
     """Return the compressed run lengths of an annotation, or nothing where it has none."""
     segmentation = entry.get("segmentation") if isinstance(entry, dict) else None

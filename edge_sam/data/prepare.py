@@ -7,21 +7,19 @@ is there whole or not at all, and a tar that is finished leaves a note in ``.pre
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_sam.atomic_writing import TEMPORARY_SUFFIX, write_atomically
+from edge_sam.atomic_writing import write_atomically
 from edge_sam.data.annotations import BrokenSample, parse_annotations
 from edge_sam.data.download import HttpRefusal, download
 from edge_sam.data.sources import PUBLISHED_SUBSET, find_tars, read_name_list
+from edge_sam.data.split_folders import SplitFolders
 from edge_sam.data.tars import Member, TarIndex, read_member, scan_tar
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
-from edge_sam.exclusive_lock import exclusive_lock
 from edge_sam.progress import show_download, show_progress
 
 LINK_PAGE = "https://ai.meta.com/datasets/segment-anything-downloads/"
@@ -99,14 +97,14 @@ def prepare_sa1b(
     layout = _Layout(destination, split)
     finished_before = 0
     try:
-        with layout.claimed():
+        with layout.folders.claimed():
             layout.check_finished(tars)
             for number, (name, place) in enumerate(tars.items(), start=1):
                 if layout.note(name).is_file():
                     finished_before += 1
                     continue
                 label = f"{name} ({number}/{len(tars)})"
-                tar = place if isinstance(place, Path) else _fetch(name, place, layout.notes, label)
+                tar = place if isinstance(place, Path) else _fetch(name, place, layout.folders.notes, label)
                 layout.lay_out(tar, label, workers or os.cpu_count() or 1, downloaded=not isinstance(place, Path))
                 if not isinstance(place, Path) and not keep_tars:
                     tar.unlink()
@@ -178,34 +176,20 @@ class _Layout:
     def __init__(self, destination: Path, split: str) -> None:
         self.destination = destination
         self.split = split
-        self.images = destination / "images" / split
-        self.annotations = destination / "annotations" / split
-        self.notes = destination / ".prepared" / split
+        self.folders = SplitFolders.under(destination, split)
 
     def note(self, tar_name: str) -> Path:
         """Where it is noted that a tar is finished."""
-        return self.notes / f"{tar_name}.json"
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Make the folders, keep other runs out, and clear away what a killed one left unfinished."""
-        for folder in (self.images, self.annotations, self.notes):
-            folder.mkdir(parents=True, exist_ok=True)
-        busy = f"{self.notes}: another run is preparing this split; wait for its end"
-        with exclusive_lock(self.notes / "lock", busy):
-            for folder in (self.images, self.annotations, self.notes):
-                for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-                    leftover.unlink()
-            yield
+        return self.folders.notes / f"{tar_name}.json"
 
     def check_finished(self, tars: dict[str, Path | str]) -> None:
         """See that the images that the notes speak of have not been taken away."""
         noted = sum(_read_note(self.note(name))["images"] for name in tars if self.note(name).is_file())
-        found = sum(1 for _ in os.scandir(self.images))
+        found = sum(1 for _ in os.scandir(self.folders.images))
         if found < noted:
             raise EdgeSamError(
-                f"{self.images}: holds {found} images, but {noted} were laid out there; to lay them out again, remove "
-                f"{self.notes}"
+                f"{self.folders.images}: holds {found} images, but {noted} were laid out there; to lay them out again, "
+                f"remove {self.folders.notes}"
             )
 
     def lay_out(self, tar: Path, label: str, workers: int, downloaded: bool) -> None:
@@ -249,7 +233,7 @@ class _Layout:
     def _write_refused(self) -> Path:
         entries = [
             RefusedMember(note.parent.name, note.name.removesuffix(".json"), *entry)
-            for note in sorted(self.notes.parent.glob("*/*.tar.json"))
+            for note in sorted(self.folders.notes.parent.glob("*/*.tar.json"))
             for entry in _read_note(note)["refused"]
         ]
         path = self.destination / "refused.jsonl"
@@ -258,14 +242,14 @@ class _Layout:
 
     def _check_space(self, tar: Path, pairs: list[tuple[Member, Member]]) -> None:
         needed = sum(image.size + annotation.size for image, annotation in pairs if not self._is_there(image))
-        free = shutil.disk_usage(self.images).free
+        free = shutil.disk_usage(self.folders.images).free
         if needed > free:
             raise EdgeSamError(
                 f"{self.destination}: {tar.name} needs {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left"
             )
 
     def _is_there(self, image: Member) -> bool:
-        return (self.images / image.name).exists()
+        return (self.folders.images / image.name).exists()
 
     def _place(self, tar: Path, image: Member, annotation: Member) -> list[str]:
         """Check one pair and write it; return what is to be told about single annotations.
@@ -277,7 +261,7 @@ class _Layout:
         parsed = parse_annotations(annotation_bytes)
         if parsed.file_name and Path(parsed.file_name).stem != image.stem:
             raise BrokenSample(f"annotation file is that of {parsed.file_name}")
-        image_path, annotation_path = self.images / image.name, self.annotations / f"{image.stem}.json"
+        image_path, annotation_path = self.folders.images / image.name, self.folders.annotations / f"{image.stem}.json"
         if _has_size(image_path, image.size) and _has_size(annotation_path, annotation.size):
             return parsed.refused  # from an earlier run, which checked before it wrote
         image_bytes = read_member(tar, image)

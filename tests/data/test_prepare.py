@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_sam.atomic_writing import TEMPORARY_SUFFIX
 from edge_sam.data import prepare
 from edge_sam.data.prepare import prepare_sa1b, read_links
 from edge_sam.data.sa1b import Sa1bDataset
@@ -123,7 +124,7 @@ def test_a_stopped_run_goes_on(tars, tmp_path, monkeypatch, after):
     def write_until_killed(path, content):
         written.append(path)
         if len(written) > after:
-            (path.parent / f".{path.name}.x{prepare.TEMPORARY_SUFFIX}").write_bytes(content[:10])
+            (path.parent / f".{path.name}.x{TEMPORARY_SUFFIX}").write_bytes(content[:10])
             raise _Killed
         original(path, content)
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from benchmarks.measurement import Measurement, median_seconds
 from edge_sam.data.sa1b import Batch
 from edge_sam.distill.encoder_distillation import EncoderDistillation
+from edge_sam.distill.losses import PromptLossWeights
 from edge_sam.distill.optimizer import build_optimizer
-from edge_sam.distill.prompt_distillation import PromptDistillation, PromptLoop, PromptLossWeights
+from edge_sam.distill.prompt_distillation import PromptDistillation
+from edge_sam.distill.prompt_loop import PromptLoop
 from edge_sam.modeling.registry import build_sam
 from edge_sam.modeling.sam import normalize_images
 

@@ -1,66 +1,32 @@
 """The run configuration: typed, validated, frozen, read from YAML.
 
-Keys are upper case and nested in sections, as in the YAML files of this field. An unknown key, a wrong type or a key of
-this recipe family that this project does not implement is an error that names its path.
+Keys are upper case and nested in sections (``settings.py``), as in the YAML files of this field. An unknown key, a
+wrong type or a key of this recipe family that this project does not implement is an error that names its path.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from edge_sam.contradictions import contradictions
 from edge_sam.errors import EdgeSamError
-
-ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t", "rep_vit_m1", "rep_vit_m2", "rep_vit_m3"]
-
-
-def _number(value: Any) -> Any:  # noqa: ANN401 - whatever YAML held
-    """PyYAML reads ``1e-3`` as text (YAML 1.1 wants ``1.0e-3``); everybody writes ``1e-3``."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _list(value: Any) -> Any:  # noqa: ANN401
-    """One word may stand for a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
-def _minus_one_or_positive(value: int) -> int:
-    if value == -1 or value > 0:
-        return value
-    raise ValueError("should be positive, or -1 for all")
-
-
-def _ascending(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise ValueError("should be [low, high]")
-    return value
-
-
-def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(value)) < len(value):
-        raise ValueError("should name nothing twice")
-    return value
-
-
-PromptTypes = Annotated[
-    tuple[Literal["box", "point"], ...], BeforeValidator(_list), Field(min_length=1), AfterValidator(_distinct)
-]
-NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
-FolderName = Annotated[str, Field(pattern=r"^[^/\\\s.][^/\\]*$")]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
-AreaRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ascending)]
-Count = Annotated[int, Field(ge=1)]
+from edge_sam.settings import (
+    Count,
+    DataSettings,
+    DistillSettings,
+    FolderName,
+    ModelSettings,
+    Section,
+    TrainSettings,
+    ValidationSettings,
+)
 
 # Keys that recipes of this family may hold and that have no implementation here: they may only be switched off.
 _REFUSED = {
-    "DATA.LOAD_GT_MASK": "the distillation learns from the teacher's masks, not from the annotated ones",
+    "DATA.LOAD_GT_MASK": "set DISTILL.TARGET masks to learn from the annotated masks",
     "DATA.MASK_NMS": "annotations are taken as they are; filter overlapping ones beforehand",
     "DATA.DEBUG": "use DATA.NUM_SAMPLES for a small run",
     "DISTILL.CHANNEL_WISE": "the paper found it worse than PIXEL_WISE (81.8 / 64.9 against 82.0 / 64.6)",
@@ -76,126 +42,7 @@ _REFUSED = {
 }
 
 
-class _Section(BaseModel):
-    """A frozen group of settings that knows all of its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataSettings(_Section):
-    """What is read, and how."""
-
-    DATASET: Literal["sa1b"] = "sa1b"
-    DATA_PATH: str = "datasets/SA-1B"
-    """Folder with ``images/`` and ``annotations/``, or a folder of SA-1B tars."""
-    IMG_SIZE: Annotated[int, Field(ge=256, le=1024, multiple_of=64)] = 1024
-    """Long side of the resized image and side of the padded square, in pixels."""
-    BATCH_SIZE: Count = 8
-    """Images a process and step."""
-    NUM_WORKERS: Annotated[int, Field(ge=0)] = 4
-    PIN_MEMORY: bool = True
-    NUM_SAMPLES: Annotated[int, AfterValidator(_minus_one_or_positive)] = -1
-    """Use only the first images by name; -1 for all."""
-    FILTER_BY_AREA: AreaRange | None = None
-    """Phase 2 draws only annotations whose area (original pixels) lies in ``[low, high]``; measuring takes all."""
-    BOX_JITTER: NonNegative = 0.0
-    """In phase 2 each box side moves by up to this share of the box's width or height."""
-    MAX_BAD_SHARE: Share = 0.05
-    """A run stops when more than this share of its images or annotation files turned out to be broken."""
-
-
-class ModelSettings(_Section):
-    """Which network is trained, embedded or evaluated."""
-
-    TYPE: ModelType = "rep_vit_m1"
-    PRETRAINED: str = ""
-    """Where training starts: ``imagenet`` (timm's weights), ``scratch``, or a file. Training refuses an empty one."""
-    RESUME: str = ""
-    """A training checkpoint to go on from; for a teacher, its checkpoint."""
-
-
-class DistillSettings(_Section):
-    """The two distillations (paper, sections 3.2 and 3.3)."""
-
-    TEACHER_CHECKPOINT: str = "weights/sam_vit_h_4b8939.pth"
-    TEACHER_EMBED_PATH: str = "teacher_embed/sa-1b"
-    TEACHER_EMBED_DTYPE: Literal["float16", "int8"] = "float16"
-    """What the pass that stores embeddings writes; training reads a store as it is."""
-    EMBED_DIM: Literal[256] = 256
-    FUSE: bool = True
-    UPSAMPLE_MODE: Literal["bicubic", "bilinear"] = "bicubic"
-    ENCODER_ONLY: bool = True
-    """True: phase 1, the embedding is matched. False: phase 2, prompts in the loop."""
-    PIXEL_WISE: NonNegative = 1.0
-    DECODER_BCE: NonNegative = 0.0
-    DECODER_DICE: NonNegative = 0.0
-    DECODER_FOCAL: NonNegative = 0.0
-    DECODER_IOU: NonNegative = 0.0
-    MAX_ALLOWED_PROMPTS: Count = 16
-    """Annotations drawn from an image in a step."""
-    PROMPT_TYPE: PromptTypes = ("box", "point")
-    """A step's first prompts: one of these, drawn with equal chance."""
-    DECODE_ITERS: Count = 2
-    POINTS_PER_REFINE_ITER: Count = 1
-    ITER_ON_BOX: bool = True
-    """The box stays in the rounds after the first; without it, a step that starts from boxes has one round."""
-    MULTIMASK_OUTPUT: Literal[1, 3, 4] = 4
-    MULTIMASK_ON_BOX: bool = False
-    USE_TEACHER_LOGITS: bool = False
-    """True: the target is the sigmoid of the teacher's logits / TEMPERATURE. False: the logits thresholded at 0."""
-    TEMPERATURE: Annotated[float, BeforeValidator(_number), Field(gt=0)] = 1.0
-    """Needs USE_TEACHER_LOGITS."""
-    FREEZE_IMAGE_ENCODER: bool = False
-    FREEZE_PROMPT_ENCODER: bool = True
-    FREEZE_MASK_DECODER: bool = False
-    INIT_FROM_TEACHER: bool = True
-    """Prompt encoder and mask decoder of the student start as the teacher's."""
-
-
-class OptimizerSettings(_Section):
-    """AdamW."""
-
-    NAME: Literal["adamw"] = "adamw"
-    EPS: NonNegative = 1e-8
-    BETAS: tuple[Share, Share] = (0.9, 0.999)
-
-
-class TrainSettings(_Section):
-    """Length, learning rate and memory of a training run."""
-
-    EPOCHS: Count = 10
-    WARMUP_EPOCHS: Annotated[int, Field(ge=0)] = 5
-    BASE_LR: NonNegative = 1e-1
-    WARMUP_LR: NonNegative = 5e-7
-    MIN_LR: NonNegative = 5e-6
-    LR_SCALE_BY_BATCH: bool = True
-    """Scale the three rates by images per optimizer step / 512. False: they are meant as they stand."""
-    LR_CURVE: Literal["published", "continuous"] = "published"
-    """published: the cosine does not know of the warm-up and jumps where it ends. continuous: it starts there."""
-    WEIGHT_DECAY: NonNegative = 0.01
-    CLIP_GRAD: NonNegative = 5.0
-    """Largest gradient norm; 0 for none."""
-    ACCUMULATION_STEPS: Count = 1
-    USE_CHECKPOINT: bool = False
-    """Recompute the student's encoder in the backward pass: less memory, more time."""
-    USE_SYNC_BN: bool = False
-    AUTO_RESUME: bool = True
-    """Go on from the newest checkpoint of the run folder."""
-    SAVE_STEPS: Annotated[int, Field(ge=0)] = 0
-    """Also save every so many steps, so that a killed run loses little; 0: at the ends of epochs only."""
-    OPTIMIZER: OptimizerSettings = OptimizerSettings()
-
-
-class ValidationSettings(_Section):
-    """mIoU on the val split at the end of every epoch."""
-
-    NUM_IMAGES: Annotated[int, Field(ge=0)] = 100
-    """The first images of the val split by name; 0 for no validation."""
-    NUM_INSTANCES: Count = 16
-    """The first annotations of each image."""
-
-
-class RunConfig(_Section):
+class RunConfig(Section):
     """Everything that decides a run. ``NAME`` is the YAML file's stem and the run folder's name."""
 
     NAME: FolderName | Literal[""] = ""
@@ -221,29 +68,10 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
-        """Refuse settings that contradict one another, or that this phase would not look at."""
-        for problem in self._contradictions():
+        """Refuse settings that contradict one another, or that this kind of run would not look at."""
+        for problem in contradictions(self.DATA, self.MODEL, self.DISTILL, self.TRAIN):
             raise ValueError(problem)
         return self
-
-    def _contradictions(self) -> Iterator[str]:
-        distill = self.DISTILL
-        decoder = distill.DECODER_BCE + distill.DECODER_DICE + distill.DECODER_FOCAL + distill.DECODER_IOU
-        if distill.TEMPERATURE != 1 and not distill.USE_TEACHER_LOGITS:
-            yield "DISTILL.TEMPERATURE softens the teacher's logits: it needs DISTILL.USE_TEACHER_LOGITS true"
-        if not distill.ENCODER_ONLY:
-            if decoder == 0:
-                yield "DISTILL.ENCODER_ONLY is false but every DISTILL.DECODER_* weight is 0: nothing to learn"
-            return
-        if decoder > 0:
-            yield "DISTILL.ENCODER_ONLY is true but a DISTILL.DECODER_* loss has a weight: which phase is it?"
-        if distill.PIXEL_WISE == 0:
-            yield "DISTILL.ENCODER_ONLY is true but DISTILL.PIXEL_WISE is 0: nothing to learn"
-        if distill.FREEZE_IMAGE_ENCODER:
-            yield "DISTILL.ENCODER_ONLY and DISTILL.FREEZE_IMAGE_ENCODER are both true: nothing to learn"
-        for key, value in (("FILTER_BY_AREA", self.DATA.FILTER_BY_AREA), ("BOX_JITTER", self.DATA.BOX_JITTER)):
-            if value:
-                yield f"DATA.{key} concerns annotations, and DISTILL.ENCODER_ONLY true reads none"
 
     def to_yaml(self) -> str:
         """Return the resolved configuration as YAML that :func:`load_config` reads back to an equal one."""

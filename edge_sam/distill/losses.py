@@ -1,8 +1,10 @@
-"""What a student is punished for: embeddings and masks that differ from the teacher's.
+"""What a student is punished for: embeddings and masks that differ from the target's.
 
 Every loss is computed in float32, also under autocast: sums over a whole mask lose too much in bfloat16. Validity masks
 live at the resolution of what they mask, one for each image or prompt, never one for each mask.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -60,54 +62,52 @@ def reciprocal_area(valid: Tensor) -> Tensor:
 
 
 def mask_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Binary cross entropy, mean over each mask's valid pixels, then over masks.
+    """Binary cross entropy of each mask, mean over its valid pixels.
 
     Args:
         logits: (N, K, h, w).
-        target: (N, K, h, w) bool, or probabilities in [0, 1].
+        target: (N, K, h, w), or (N, 1, h, w) for all K; bool, or probabilities in [0, 1].
         valid: (N, h, w) bool; all pixels without it.
 
     Returns:
-        Scalar, float32.
+        (N, K), float32.
     """
-    loss = F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="none")
-    return _mean_over_valid(loss, valid)
+    return _mean_over_valid(_cross_entropy(logits.float(), target.float()), valid)
 
 
 def mask_focal(
     logits: Tensor, target: Tensor, valid: Tensor | None = None, alpha: float = 0.25, gamma: float = 2.0
 ) -> Tensor:
-    """Focal loss (Lin et al. 2017), mean over each mask's valid pixels, then over masks.
+    """Focal loss (Lin et al. 2017) of each mask, mean over its valid pixels.
 
     Args:
         logits: (N, K, h, w).
-        target: (N, K, h, w) bool, or probabilities in [0, 1].
+        target: (N, K, h, w), or (N, 1, h, w) for all K; bool, or probabilities in [0, 1].
         valid: (N, h, w) bool; all pixels without it.
         alpha: weight of mask against background.
         gamma: how much pixels that are already right are played down.
 
     Returns:
-        Scalar, float32.
+        (N, K), float32.
     """
     logits, target = logits.float(), target.float()
     probability = logits.sigmoid()
     wrong = probability + target - 2 * probability * target
     weight = (1 - alpha) + (2 * alpha - 1) * target
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return _mean_over_valid(weight * wrong**gamma * loss, valid)
+    return _mean_over_valid(weight * wrong**gamma * _cross_entropy(logits, target), valid)
 
 
 def mask_dice(logits: Tensor, target: Tensor, valid: Tensor | None = None, smoothing: float = 1.0) -> Tensor:
-    """1 - dice over each mask's valid pixels, mean over masks.
+    """1 - dice of each mask over its valid pixels.
 
     Args:
         logits: (N, K, h, w).
-        target: (N, K, h, w) bool, or probabilities in [0, 1].
+        target: (N, K, h, w), or (N, 1, h, w) for all K; bool, or probabilities in [0, 1].
         valid: (N, h, w) bool; all pixels without it.
         smoothing: added to both sides of the fraction, in pixels: an empty mask met by an empty one costs nothing.
 
     Returns:
-        Scalar, float32.
+        (N, K), float32.
     """
     probability, target = logits.float().sigmoid().flatten(2), target.float().flatten(2)
     if valid is not None:
@@ -115,12 +115,65 @@ def mask_dice(logits: Tensor, target: Tensor, valid: Tensor | None = None, smoot
         probability = probability * valid.flatten(1)[:, None]
     shared = (probability * target).sum(dim=2)
     dice = (2 * shared + smoothing) / (probability.sum(dim=2) + target.sum(dim=2) + smoothing)
-    return (1 - dice).mean()
+    return 1 - dice
+
+
+@torch.no_grad()
+def mask_iou(predicted: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
+    """IoU of each predicted mask with a target that may cover pixels in part: sum of minima / sum of maxima.
+
+    Args:
+        predicted: (N, K, h, w) bool.
+        coverage: (N, 1, h, w), share of each pixel that the target covers.
+        valid: (N, h, w) bool, pixels that count.
+
+    Returns:
+        (N, K), float32 in [0, 1]; 0 where both are empty.
+    """
+    counted = (predicted & valid[:, None]).flatten(2).float()
+    target = (coverage.float() * valid[:, None]).flatten(2)
+    shared = (counted @ target.transpose(1, 2)).squeeze(2)  # of a mask and a share of one the minimum is the product
+    union = counted.sum(dim=2) + target.sum(dim=2) - shared
+    return shared / union.clamp(min=torch.finfo(torch.float32).tiny)
+
+
+@dataclass(frozen=True)
+class PromptLossWeights:
+    """What each loss of the prompt loop counts; one without weight is not computed.
+
+    Attributes:
+        bce: binary cross entropy of the masks.
+        dice: dice loss of the masks.
+        focal: focal loss of the masks.
+        iou: squared difference of the IoU that the student predicts for its masks to the target's.
+        pixel_wise: phase 1's embedding loss.
+    """
+
+    bce: float = 5.0
+    dice: float = 5.0
+    focal: float = 0.0
+    iou: float = 0.0
+    pixel_wise: float = 0.0
+
+    def of_masks(self, logits: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Return the weighted losses of each mask by name, (N, K) each; arguments as those of :func:`mask_bce`."""
+        losses: dict[str, Tensor] = {}
+        if self.bce:
+            losses["bce"] = self.bce * mask_bce(logits, target, valid)
+        if self.dice:
+            losses["dice"] = self.dice * mask_dice(logits, target, valid)
+        if self.focal:
+            losses["focal"] = self.focal * mask_focal(logits, target, valid)
+        return losses
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
 
 
 def _mean_over_valid(loss: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean of (N, K, h, w) over the valid pixels (N, h, w) of each mask, then over masks."""
+    """Mean of (N, K, h, w) over the valid pixels (N, h, w) of each mask: (N, K)."""
     if valid is None:
-        return loss.mean()
+        return loss.flatten(2).mean(dim=2)
     area = valid.flatten(1).sum(dim=1, keepdim=True)
-    return ((loss * valid[:, None]).flatten(2).sum(dim=2) / area).mean()
+    return (loss * valid[:, None]).flatten(2).sum(dim=2) / area

@@ -77,26 +77,45 @@ def build_student_sam(config: RunConfig) -> Sam:
 
 
 def load_sam_start_weights(
-    student: Sam, teacher: tuple[PromptEncoder, MaskDecoder], config: RunConfig, say: Callable[[str], None]
+    student: Sam, teacher: tuple[PromptEncoder, MaskDecoder] | None, config: RunConfig, say: Callable[[str], None]
 ) -> None:
-    """Load the encoder of MODEL.PRETRAINED, and the decoder of the teacher or of the same file.
+    """Load the encoder of MODEL.PRETRAINED, and a decoder: the teacher's, the same file's, or none.
+
+    Args:
+        student: whole model with fresh weights.
+        teacher: None where there is none (DISTILL.TARGET masks): then ``scratch`` and ``imagenet`` leave the decoder
+            fresh.
+        config: of the run.
+        say: is told what was loaded.
 
     Raises:
         EdgeSamError: as :func:`load_start_weights`; or no file has a decoder to start from.
     """
     pretrained = config.MODEL.PRETRAINED
     say(f"student encoder: {load_start_weights(student.image_encoder, config)}")
-    if config.DISTILL.INIT_FROM_TEACHER:
+    if teacher is not None and config.DISTILL.INIT_FROM_TEACHER:
         for own, part in zip((student.prompt_encoder, student.mask_decoder), teacher, strict=True):
             own.load_state_dict(part.state_dict())
         say(f"student prompt encoder and mask decoder: those of {config.DISTILL.TEACHER_CHECKPOINT}")
-        return
+    elif teacher is None and pretrained in ("scratch", "imagenet"):
+        say("student prompt encoder and mask decoder: fresh weights")
+    else:
+        _load_decoder_of_file(student, config)
+        say(f"student prompt encoder and mask decoder: those of {pretrained}")
+
+
+def _load_decoder_of_file(student: Sam, config: RunConfig) -> None:
+    pretrained = config.MODEL.PRETRAINED
     parts = split_state(read_state(pretrained)) if Path(pretrained).is_file() else {}
     if not parts.get("mask_decoder"):
+        if config.DISTILL.TARGET == "masks":
+            raise EdgeSamError(
+                f"MODEL.PRETRAINED {pretrained} has no mask decoder: learning from masks starts from a whole model "
+                "(scripts/convert_weights.py makes one of phase 1's checkpoint), from imagenet, or from scratch"
+            )
         raise EdgeSamError(
             f"DISTILL.INIT_FROM_TEACHER is false and MODEL.PRETRAINED {pretrained} has no mask decoder: "
             "set the one true, or the other to a whole model"
         )
     load_official(student.prompt_encoder, parts["prompt_encoder"], pretrained)
     load_official(student.mask_decoder, parts["mask_decoder"], pretrained)
-    say(f"student prompt encoder and mask decoder: those of {pretrained}")

@@ -63,14 +63,14 @@ class Trainer:
     Args:
         task: an ``nn.Module``, see :class:`Task`, on ``world.device``.
         optimizer: over its trainable parameters.
-        rate: of the optimizer, by step.
+        rate: of the optimizer, by step; each of its groups has a ``lr_scale``.
         loader: batches of ``sampler``'s images.
         sampler: the position of the run.
         folder: where everything goes.
         world: the processes.
         settings: how to train.
         config: resolved configuration as plain values, for the checkpoints.
-        teacher_sha256: of the teacher's file, for the checkpoints.
+        teacher_sha256: of the file whose embeddings are read, or empty; for the checkpoints.
         validation: between epochs; None for none.
     """
 
@@ -212,7 +212,7 @@ class Trainer:
         if not math.isfinite(norm):  # gradients are means over processes, so all of them come here together
             self._refuse_step(float(loss), image_ids)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate.at(self.step)
+            group["lr"] = self.rate.at(self.step) * group["lr_scale"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.window.gradient_norm = norm

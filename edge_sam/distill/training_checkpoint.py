@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import edge_sam
+from edge_sam.config import RunConfig
 from edge_sam.data.sampler import SamplerState
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import read_checkpoint, save_checkpoint
@@ -23,6 +24,7 @@ _FILE_NAME = re.compile(r"ckpt_(epoch|step)_(\d+)\.pth")
 _FIXED_SETTINGS = (
     "MODEL.TYPE",
     "DATA.IMG_SIZE",
+    "DISTILL.TARGET",
     "DISTILL.ENCODER_ONLY",
     "DISTILL.FUSE",
     "DISTILL.UPSAMPLE_MODE",
@@ -60,7 +62,7 @@ class TrainingCheckpoint:
         step: optimizer steps done.
         sampler: position in the data order.
         config: the resolved configuration, as plain values.
-        teacher_sha256: of the teacher's checkpoint.
+        teacher_sha256: of the checkpoint whose embeddings were read, the teacher's; empty where none were.
     """
 
     model: dict[str, Tensor]
@@ -122,15 +124,16 @@ class TrainingCheckpoint:
         Raises:
             EdgeSamError: naming the first setting that may not differ.
         """
-        before, now = _flat(self.config), _flat(config)
-        changed = [key for key in now if before.get(key) != now[key]]
+        now = _flat(config)
+        before = {**_flat(RunConfig().model_dump(mode="json")), **_flat(self.config)}  # older files lack newer keys
+        changed = [key for key in now if before[key] != now[key]]
         for key in changed:
             if key in _FIXED_SETTINGS:
-                found, wanted = before.get(key), now[key]
+                found, wanted = before[key], now[key]
                 raise EdgeSamError(
                     f"{source}: its run has {key} {found!r}, this one {wanted!r}: use the same, or another --tag"
                 )
-        return [f"{key} {before.get(key)!r} -> {now[key]!r}" for key in changed if key not in _FREE_SETTINGS]
+        return [f"{key} {before[key]!r} -> {now[key]!r}" for key in changed if key not in _FREE_SETTINGS]
 
 
 def epoch_file(epoch: int) -> str:

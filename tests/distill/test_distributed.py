@@ -10,7 +10,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_sam.data.sa1b import collate
 from edge_sam.distill.encoder_distillation import EncoderDistillation
-from edge_sam.distill.prompt_distillation import PromptDistillation, PromptLoop, PromptLossWeights
+from edge_sam.distill.losses import PromptLossWeights
+from edge_sam.distill.prompt_distillation import PromptDistillation
+from edge_sam.distill.prompt_loop import PromptLoop
 from tests.distill.small_models import SmallEncoder, small_sam
 
 TASKS = ("encoder", "prompts", "prompts, trainable encoder")

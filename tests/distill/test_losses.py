@@ -3,10 +3,12 @@ import pytest
 import torch
 
 from edge_sam.distill.losses import (
+    PromptLossWeights,
     embedding_mse,
     mask_bce,
     mask_dice,
     mask_focal,
+    mask_iou,
     reciprocal_area,
     valid_area,
 )
@@ -30,7 +32,7 @@ def test_mask_losses_match_golden(golden, golden_input, mask_valid, name, kind, 
     student = (golden_input("student_logits", 6, 4, 64, 64) * 3).requires_grad_()
     teacher = golden_input("teacher_logits", 6, 4, 64, 64) * 3
     target = teacher > 0 if kind == "hard" else teacher.sigmoid()
-    loss = MASK_LOSSES[name](student, target, mask_valid if area == "valid" else None)
+    loss = MASK_LOSSES[name](student, target, mask_valid if area == "valid" else None).mean()
     loss.backward()
     expected = arrays[f"{name}_{kind}_{area}_grad"]
     np.testing.assert_allclose(loss.detach(), arrays[f"{name}_{kind}_{area}"], rtol=1e-6)
@@ -71,7 +73,7 @@ def test_padding_does_not_matter(name, mask_valid):
     target = torch.rand(6, 4, 64, 64, generator=generator) > 0.5
     padding = ~mask_valid[:, None]
     other = MASK_LOSSES[name](logits + 9 * padding, target ^ padding, mask_valid)
-    assert other == MASK_LOSSES[name](logits, target, mask_valid)
+    assert torch.equal(other, MASK_LOSSES[name](logits, target, mask_valid))
 
 
 @pytest.mark.parametrize("name", MASK_LOSSES)
@@ -82,8 +84,50 @@ def test_mask_losses_stay_in_float32_under_autocast(name, mask_valid):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = MASK_LOSSES[name](logits, target, mask_valid)
     assert loss.dtype == torch.float32
-    assert loss == MASK_LOSSES[name](logits.float(), target, mask_valid)
+    assert torch.equal(loss, MASK_LOSSES[name](logits.float(), target, mask_valid))
 
 
 def test_empty_mask_met_by_an_empty_one_costs_no_dice():
     assert mask_dice(torch.full((1, 1, 8, 8), -50.0), torch.zeros(1, 1, 8, 8, dtype=torch.bool)) == 0
+
+
+@pytest.mark.parametrize("name", MASK_LOSSES)
+def test_a_target_stands_for_all_masks_of_its_prompt(name, mask_valid):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, 64, 64, generator=generator)
+    target = torch.rand(6, 1, 64, 64, generator=generator)
+    losses = MASK_LOSSES[name](logits, target, mask_valid)
+    assert losses.shape == (6, 4)
+    torch.testing.assert_close(losses, MASK_LOSSES[name](logits, target.expand(-1, 4, -1, -1), mask_valid))
+    for number in range(4):
+        alone = MASK_LOSSES[name](logits[2:3, number : number + 1], target[2:3], mask_valid[2:3])
+        torch.testing.assert_close(losses[2:3, number : number + 1], alone)
+
+
+def test_weighted_losses_have_names_and_leave_out_what_has_no_weight(mask_valid):
+    logits, target = torch.randn(6, 4, 64, 64), torch.rand(6, 1, 64, 64)
+    losses = PromptLossWeights(bce=2, dice=0, focal=3, iou=1).of_masks(logits, target, mask_valid)
+    assert list(losses) == ["bce", "focal"]
+    torch.testing.assert_close(losses["bce"], 2 * mask_bce(logits, target, mask_valid))
+    torch.testing.assert_close(losses["focal"], 3 * mask_focal(logits, target, mask_valid))
+
+
+def test_iou_counts_what_a_pixel_is_covered():
+    predicted = torch.zeros(1, 3, 4, 4, dtype=torch.bool)
+    predicted[0, 0, 0, :2] = True  # two of the three covered pixels
+    predicted[0, 1, 3] = True  # the padding
+    coverage = torch.zeros(1, 1, 4, 4)
+    coverage[0, 0, 0, :3] = torch.tensor([1.0, 0.5, 0.25])
+    valid = torch.ones(1, 4, 4, dtype=torch.bool)
+    valid[:, 3] = False
+    # minima 1 + 0.5, maxima 1 + 1 + 0.25
+    torch.testing.assert_close(mask_iou(predicted, coverage, valid), torch.tensor([[1.5 / 2.25, 0.0, 0.0]]))
+    assert mask_iou(predicted[:, 2:], torch.zeros_like(coverage), valid) == 0  # nothing and nothing
+
+
+def test_iou_of_whole_pixels_is_that_of_sets(mask_valid):
+    generator = torch.Generator().manual_seed(0)
+    predicted, target = (torch.rand(6, k, 64, 64, generator=generator) > 0.6 for k in (4, 1))
+    inside = mask_valid[:, None]
+    expected = (predicted & target & inside).sum((2, 3)) / ((predicted | target) & inside).sum((2, 3))
+    torch.testing.assert_close(mask_iou(predicted, target, mask_valid), expected)

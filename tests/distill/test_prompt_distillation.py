@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edge_sam.distill.losses import mask_bce, mask_dice, valid_area
-from edge_sam.distill.prompt_distillation import PromptDistillation, PromptLoop, PromptLossWeights
+from edge_sam.distill.losses import PromptLossWeights, mask_bce, mask_dice, valid_area
+from edge_sam.distill.prompt_distillation import PromptDistillation
+from edge_sam.distill.prompt_loop import PromptLoop
 from edge_sam.modeling.sam import normalize_images
 from edge_sam.prompts.batch import Prompts
 from edge_sam.prompts.clicks import sample_clicks
@@ -57,13 +58,13 @@ def test_a_step_is_two_rounds_with_a_click_between(batch, asked, loop, count):
     first = Prompts.from_boxes(batch.boxes) if loop is BOX else Prompts.from_points(batch.points)
     valid = valid_area(batch.sizes, (64, 64), 256)[batch.image_index]
     (masks, _), (target, score) = decode(task, batch, first, count)
-    expected = [(mask_bce(masks, target > 0, valid), mask_dice(masks, target > 0, valid))]
+    expected = [[loss(masks, target > 0, valid).mean() for loss in (mask_bce, mask_dice)]]
     best = score.argmax(1)
     every = torch.arange(len(best))
     points, labels = sample_clicks(target[every, best] > 0, masks[every, best] > 0, valid, batch.noise[:, :1], 4.0)
     second = first.add_points(points, labels)
     (masks, _), (target, _) = decode(task, batch, second, count)
-    expected.append((mask_bce(masks, target > 0, valid), mask_dice(masks, target > 0, valid)))
+    expected.append([loss(masks, target > 0, valid).mean() for loss in (mask_bce, mask_dice)])
 
     assert len(rounds) == 2
     assert torch.equal(rounds[1][0][0], second.points) and torch.equal(rounds[1][0][1], second.labels)
@@ -116,7 +117,7 @@ def test_first_prompts_are_drawn_by_step_alone():
 def test_number_of_compared_masks(batch, monkeypatch, loop, shape):
     seen = []
     monkeypatch.setattr(
-        "edge_sam.distill.prompt_distillation.mask_bce",
+        "edge_sam.distill.losses.mask_bce",
         lambda logits, target, valid: seen.append(target.shape[:2]) or logits.mean(),
     )
     make_task(loop)(batch, 0)
@@ -154,7 +155,7 @@ def test_all_losses_have_names_and_weights(batch):
 def test_soft_targets(batch, monkeypatch):
     targets = []
     monkeypatch.setattr(
-        "edge_sam.distill.prompt_distillation.mask_bce",
+        "edge_sam.distill.losses.mask_bce",
         lambda logits, target, valid: targets.append(target) or logits.mean(),
     )
     make_task(replace(BOX, rounds=1)).eval()(batch, 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edge_sam.config import load_config
-from edge_sam.distill import run
+from edge_sam.distill import resume, training_data
 from edge_sam.distill.run import main
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint
 from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state, split_state
@@ -185,14 +185,14 @@ def test_a_store_of_another_teacher_is_refused(workplace, tmp_path, capsys):
 
 
 def test_a_store_of_other_preprocessing_is_refused(workplace, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(run, "PREPROCESSING", "another way")
+    monkeypatch.setattr(training_data, "PREPROCESSING", "another way")
     said = error_of(workplace.arguments(PHASE_1, tmp_path), capsys)
     assert "preprocessing" in said and "expected 'another way'" in said
 
 
 def test_processes_that_stand_elsewhere_are_refused(workplace, tmp_path, capsys, monkeypatch):
-    gather = run.gather_objects
-    monkeypatch.setattr(run, "gather_objects", lambda v: [v, (1, 4, 8)] if isinstance(v, tuple) else gather(v))
+    gather = resume.gather_objects
+    monkeypatch.setattr(resume, "gather_objects", lambda v: [v, (1, 4, 8)] if isinstance(v, tuple) else gather(v))
     said = error_of(workplace.arguments(PHASE_1, tmp_path), capsys)
     assert "process 0 stands at epoch 0, image 0 of 8, process 1 at epoch 1, image 4 of 8" in said
 
@@ -209,7 +209,7 @@ def test_a_checkpoint_that_is_passed_over_is_named(tmp_path):
     config = load_config(
         ROOT / "training" / "configs" / f"{PHASE_1}.yaml", {"OUTPUT": str(tmp_path), "MODEL.RESUME": str(older)}
     )
-    assert run._find_checkpoint(config, folder)[0].endswith("ckpt_epoch_1.pth")
+    assert resume.find_checkpoint(config, folder)[0].endswith("ckpt_epoch_1.pth")
     assert any(f"passed over: MODEL.RESUME {older}" in line and "--tag" in line for line in said)
 
 

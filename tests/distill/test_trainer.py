@@ -47,7 +47,7 @@ def build(dataset, tmp_path):
         task = task or ToyTask()
         sampler = ResumableSampler(len(dataset), batch_size=batch_size)
         loader = DataLoader(dataset, batch_size=batch_size, sampler=sampler, collate_fn=collate)
-        optimizer = torch.optim.SGD([task.weight], lr=0.0)
+        optimizer = torch.optim.SGD([{"params": [task.weight], "lr_scale": 1.0}], lr=0.0)
         rate = LearningRate(0.1, 0.1, 0.1, steps=8, warmup_steps=0)
         folder = RunFolder(config, ALONE)
         return Trainer(task, optimizer, rate, loader, sampler, folder, ALONE, settings, {}, "")

@@ -36,6 +36,14 @@ def _add_prepare(commands: "Commands[argparse.ArgumentParser]") -> None:
     sa1b.add_argument("--workers", type=int, metavar="N", help="checking threads (default: one a core)")
     sa1b.add_argument("--keep-tars", action="store_true", help="keep downloaded tars after they are laid out")
     sa1b.set_defaults(run=_prepare_sa1b)
+    coco = sources.add_parser("coco", help="your own COCO instances file, as SA-1B is laid out", allow_abbrev=False)
+    coco.add_argument("annotations", type=Path, help="COCO instances file (JSON; polygons or run lengths)")
+    coco.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of its pictures")
+    coco.add_argument("--split", choices=("train", "val"), required=True)
+    coco.add_argument("--data-path", type=Path, required=True, metavar="DIR", help="the folder to fill")
+    coco.add_argument("--workers", type=int, metavar="N", help="threads (default: one a core)")
+    coco.add_argument("--copy", action="store_true", help="copy the pictures (default: hard links)")
+    coco.set_defaults(run=_prepare_coco)
 
 
 def _prepare_sa1b(chosen: argparse.Namespace) -> None:
@@ -48,6 +56,20 @@ def _prepare_sa1b(chosen: argparse.Namespace) -> None:
         chosen.subset,
         workers=chosen.workers,
         keep_tars=chosen.keep_tars,
+    )
+    print(report.describe())
+
+
+def _prepare_coco(chosen: argparse.Namespace) -> None:
+    from edge_sam.data.prepare_coco import prepare_coco
+
+    report = prepare_coco(
+        chosen.annotations,
+        chosen.images,
+        chosen.data_path,
+        chosen.split,
+        copy=chosen.copy,
+        workers=chosen.workers,
     )
     print(report.describe())
 

@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
     _add_download(commands)
+    _add_synth(commands)
     _add_demo(commands)
     chosen = parser.parse_args(arguments)
     chosen.run(chosen)
@@ -95,6 +96,23 @@ def _download(chosen: argparse.Namespace) -> None:
             file.name, file.file_name, file.url, file.sha256_prefix, chosen.folder, chosen.base_url, progress
         )
     print(path)
+
+
+def _add_synth(commands: "Commands[argparse.ArgumentParser]") -> None:
+    synth = commands.add_parser("synth", help="draw pictures with exact masks; resumes", allow_abbrev=False)
+    synth.add_argument("--images", type=int, required=True, metavar="N", help="how many")
+    synth.add_argument("--seed", type=int, required=True, metavar="S", help="the same seed gives the same pictures")
+    synth.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets images/ and annotations/")
+    synth.add_argument("--size", type=int, default=512, help="longer side in pixels, default: %(default)s")
+    synth.add_argument("--split", choices=("train", "val"), default="train", help="default: %(default)s")
+    synth.add_argument("--workers", type=int, default=2, metavar="N", help="processes, default: %(default)s")
+    synth.set_defaults(run=_synth)
+
+
+def _synth(chosen: argparse.Namespace) -> None:
+    from edge_sam.synthesis.data_set import write_data_set
+
+    write_data_set(chosen.out, chosen.images, chosen.seed, chosen.size, chosen.split, chosen.workers)
 
 
 def _add_demo(commands: "Commands[argparse.ArgumentParser]") -> None:

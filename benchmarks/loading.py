@@ -23,14 +23,17 @@ def measure() -> list[Measurement]:
     with tempfile.TemporaryDirectory() as folder:
         root = photographs(Path(folder))
         dataset = Sa1bDataset(root, "train", IMAGE_SIZE, max_annotations=16, clicks=1)
+        masked = Sa1bDataset(root, "train", IMAGE_SIZE, max_annotations=16, clicks=1, with_masks=True)
         paths = sorted((root / "images" / "train").iterdir())
         ours = median_seconds(lambda: [dataset[index] for index in range(len(dataset))], repeats=5)
+        with_masks = median_seconds(lambda: [masked[index] for index in range(len(masked))], repeats=3)
         floats = median_seconds(lambda: [_float_path(path) for path in paths], repeats=3)
         decoding = median_seconds(lambda: [Image.open(path).load() for path in paths], repeats=5)
     scale = 1000 / len(dataset)
     return [
         Measurement("load an image and its prompts, 1024 px", ours * scale, "ms/image", "float path", floats * scale),
         Measurement("  of which JPEG decoding", decoding * scale, "ms/image", "the whole", ours * scale),
+        Measurement("  and with 16 masks of it", with_masks * scale, "ms/image", "without masks", ours * scale),
     ]
 
 

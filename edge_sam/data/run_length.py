@@ -1,4 +1,4 @@
-"""COCO's compressed run lengths, read without making masks of them.
+"""COCO's compressed run lengths, read without making whole masks of them.
 
 A mask is a list of run lengths in column order, runs of 0 first. Compressed, each number is the run length itself (the
 first three) or its difference to the one two places before, written in base 32 with a sign, lowest digit first, each
@@ -66,6 +66,23 @@ def uncompressed_totals(runs: Sequence[Any]) -> tuple[int, int]:
     if not all(type(run) is int and run >= 0 for run in runs):
         return -1, 0
     return sum(runs), sum(runs[1::2])
+
+
+def decode_columns(text: str | bytes, height: int, first: int, last: int) -> NDArray[np.uint8]:
+    """Decode the columns from ``first`` up to ``last`` of sound compressed run lengths.
+
+    Of a large picture that is several times faster than decoding all.
+
+    Returns:
+        0 or 1, ``(height, last - first)``, in column order.
+    """
+    codes = np.frombuffer(text.encode() if isinstance(text, str) else text, np.uint8) - _CODE_OF_ZERO
+    differences, _ = _numbers(codes, np.flatnonzero((codes & _MORE_DIGITS) == 0))
+    position = np.arange(len(differences))
+    runs = _undo_differences(differences, position, np.array([0]), np.array([len(position)]))
+    bounds = np.cumsum(runs).clip(first * height, last * height)
+    lengths = np.diff(bounds, prepend=first * height)
+    return np.repeat((position & 1).astype(np.uint8), lengths).reshape(last - first, height).T
 
 
 def _numbers(codes: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

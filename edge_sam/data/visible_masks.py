@@ -9,6 +9,7 @@ from pycocotools import mask as mask_utils
 
 from edge_sam.data.annotations import Annotation
 from edge_sam.data.augmentation import View
+from edge_sam.data.run_length import decode_columns
 from edge_sam.prompts.first_points import mask_random_points
 
 LOW_RESOLUTION_STRIDE = 4
@@ -99,8 +100,7 @@ def _look(annotation: Annotation, view: View) -> VisibleMask | None:
     right, bottom = min(x + width, view.left + view.width), min(y + height, view.top + view.height)
     if right <= left or bottom <= top:
         return None
-    mask: NDArray[np.uint8] = mask_utils.decode(rle)
-    pixels = mask[top:bottom, left:right]
+    pixels = decode_columns(rle["counts"], annotation.size[0], left, right)[top:bottom]
     area = np.count_nonzero(pixels)
     smallest = LOW_RESOLUTION_STRIDE**2 / (view.scale[0] * view.scale[1])
     if area < max(smallest, _SMALLEST_SHARE * float(mask_utils.area(rle))):

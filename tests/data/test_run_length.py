@@ -1,4 +1,4 @@
-"""Totals of run lengths against masks that were really decoded."""
+"""Run lengths against masks that were really decoded."""
 
 import numpy as np
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as mask_utils
 
-from edge_sam.data.run_length import compressed_totals, uncompressed_totals
+from edge_sam.data.run_length import compressed_totals, decode_columns, uncompressed_totals
 
 masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
 
@@ -49,3 +49,13 @@ def test_uncompressed_totals():
     assert uncompressed_totals([]) == (0, 0)
     for wrong in ([3, -1, 2], [1.5], [True], ["4"], [None]):
         assert uncompressed_totals(wrong) == (-1, 0)
+
+
+@given(masks, st.data())
+def test_columns_are_those_of_the_mask(mask, data):
+    height, width = mask.shape
+    first = data.draw(st.integers(0, width))
+    last = data.draw(st.integers(first, width))
+    text = encode(mask)
+    for form in (text, text.decode()):
+        np.testing.assert_array_equal(decode_columns(form, height, first, last), mask[:, first:last])

@@ -47,7 +47,7 @@ def open_source(root: str | Path, split: str, with_annotations: bool = True, tar
     if not root.is_dir():
         raise EdgeSamError(
             f"{root}: no such folder; it should hold images/{split}/ and annotations/{split}/, or SA-1B's tars "
-            "(prepare it with `edgesam prepare sa1b`, or name another by --data-path)"
+            "(fill it by `edgesam prepare sa1b` or `edgesam prepare coco`, or name another by --data-path)"
         )
     if (root / "images").is_dir():
         return FolderSource(root, split, with_annotations)
@@ -61,6 +61,11 @@ class FolderSource:
         self._image_folder = root / "images" / split
         self._annotation_folder = root / "annotations" / split
         images = _names_by_stem(self._image_folder, IMAGE_SUFFIXES)
+        if with_annotations and not self._annotation_folder.is_dir():
+            raise EdgeSamError(
+                f"{self._annotation_folder}: no such folder; it should hold the masks, a NAME.json in SA-1B's format "
+                f"for each NAME.jpg of {self._image_folder} (`edgesam prepare coco` makes them of a COCO file)"
+            )
         annotations = _names_by_stem(self._annotation_folder, (ANNOTATION_SUFFIX,)) if with_annotations else images
         if not images:
             raise EdgeSamError(f"{self._image_folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")

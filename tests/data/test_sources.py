@@ -48,6 +48,8 @@ def test_what_is_missing_is_named(root, tmp_path_factory):
     with pytest.raises(EdgeSamError, match="images/train: cannot be listed"):
         open_source(root, "train")
     touch(root / "images" / "train", "a.txt")
+    with pytest.raises(EdgeSamError, match=r"annotations/train: no such folder; it should hold the masks"):
+        open_source(root, "train")
     touch(root / "annotations" / "train")
     with pytest.raises(EdgeSamError, match="images/train: holds no image"):
         open_source(root, "train")

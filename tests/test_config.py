@@ -65,6 +65,15 @@ def test_opts_win_over_options_which_win_over_the_file(write):
         ("DISTILL: {PROMPT_TYPE: [box, box]}", (), "name nothing twice"),
         ("DATA: {BOX_JITTER: 0.1}", (), "DATA.BOX_JITTER concerns annotations"),
         ("DATA: {FILTER_BY_AREA: [9, 1]}", (), r"\[low, high\]"),
+        ("DATA: {AUGMENTATION: {CROP: [0.9, 0.1]}}", (), r"DATA.AUGMENTATION.CROP.*\[low, high\]"),
+        ("DATA: {AUGMENTATION: {CROP: [0, 1]}}", (), "DATA.AUGMENTATION.CROP"),
+        ("DATA: {AUGMENTATION: {SCALE: [0.5, 1.5]}}", (), "DATA.AUGMENTATION.SCALE"),
+        ("DATA: {AUGMENTATION: {ROTATE: 1}}", (), "unknown key DATA.AUGMENTATION.ROTATE; known here: FLIP, CROP"),
+        ("DATA: {AUGMENTATION: {FLIP: 0.5}}", (), "DATA.AUGMENTATION changes images.*needs DISTILL.TARGET masks"),
+        ("DISTILL: {STORED_EMBEDDINGS: true}", (), "DISTILL.TARGET masks"),
+        ("TRAIN: {DECODER_LR_SCALE: 0}", (), "TRAIN.DECODER_LR_SCALE"),
+        ("TRAIN: {DECODER_LR_SCALE: 0.5}", (), "DISTILL.ENCODER_ONLY true trains none"),
+        ("DATA: {LOAD_GT_MASK: true}", (), "set DISTILL.TARGET masks"),
         ("DATA: {NUM_SAMPLES: 0}", (), "positive, or -1"),
         ("SEED: -1", (), "SEED"),
         ("TAG: ../../elsewhere", (), "TAG"),
@@ -78,6 +87,48 @@ def test_what_is_wrong_is_named(write, text, opts, message):
     with pytest.raises(EdgeSamError, match=message) as error:
         load_config(write(text), opts=opts)
     assert "\n" not in str(error.value)
+
+
+MASKS = """
+MODEL: {PRETRAINED: some.pth}
+DISTILL: {TARGET: masks, ENCODER_ONLY: false, PIXEL_WISE: 0, INIT_FROM_TEACHER: false, DECODER_BCE: 1, DECODER_IOU: 1,
+          FREEZE_PROMPT_ENCODER: false}
+"""
+STORED = ["DISTILL.STORED_EMBEDDINGS", "true", "DISTILL.FREEZE_IMAGE_ENCODER", "true"]
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (["DISTILL.ENCODER_ONLY", "true"], "does not go with DISTILL.ENCODER_ONLY true.*set it false"),
+        (["DISTILL.PIXEL_WISE", "1"], "does not go with DISTILL.PIXEL_WISE.*set it 0"),
+        (["DISTILL.USE_TEACHER_LOGITS", "true"], "does not go with DISTILL.USE_TEACHER_LOGITS"),
+        (["DISTILL.INIT_FROM_TEACHER", "true"], "does not go with DISTILL.INIT_FROM_TEACHER.*MODEL.PRETRAINED"),
+        (["DISTILL.MULTIMASK_ON_BOX", "true"], "does not go with DISTILL.MULTIMASK_ON_BOX"),
+        (["DISTILL.MULTIMASK_OUTPUT", "3"], "does not go with DISTILL.MULTIMASK_OUTPUT 3: .* set it 4 .* or 1"),
+        (["DISTILL.DECODER_BCE", "0"], "DECODER_BCE, DICE and FOCAL are 0: nothing to learn"),
+        (["MODEL.PRETRAINED", "scratch", "DISTILL.FREEZE_PROMPT_ENCODER", "true"], "scratch leaves that part fresh"),
+        (["MODEL.PRETRAINED", "imagenet", "DISTILL.FREEZE_IMAGE_ENCODER", "true"], "imagenet leaves that part fresh"),
+        (["MODEL.PRETRAINED", "scratch", "DISTILL.DECODER_IOU", "0"], "leaves the IoU head fresh"),
+        (["DISTILL.STORED_EMBEDDINGS", "true"], "needs DISTILL.FREEZE_IMAGE_ENCODER true"),
+        ([*STORED, "DATA.AUGMENTATION.GRAY", "0.1"], "does not go with DATA.AUGMENTATION"),
+        ([*STORED, "MODEL.PRETRAINED", "''"], "needs MODEL.PRETRAINED"),
+        (["DISTILL.TARGET", "teacher", "DISTILL.DECODER_BCE", "0", "DISTILL.DECODER_IOU", "0"], "nothing to learn"),
+    ],
+)
+def test_what_learning_from_masks_does_not_go_with_is_named(write, opts, message):
+    assert load_config(write(MASKS)).DISTILL.TARGET == "masks"
+    with pytest.raises(EdgeSamError, match=message) as error:
+        load_config(write(MASKS), opts=opts)
+    assert "\n" not in str(error.value)
+
+
+def test_learning_from_masks_goes_with_the_rest(write):
+    allowed = ["DATA.AUGMENTATION.FLIP", "0.5", "DATA.BOX_JITTER", "0.1", "TRAIN.DECODER_LR_SCALE", "4e-1"]
+    config = load_config(write(MASKS), opts=[*allowed, "DISTILL.MULTIMASK_OUTPUT", "1"])
+    assert config.DATA.AUGMENTATION.is_used and config.TRAIN.DECODER_LR_SCALE == 0.4
+    assert not load_config(write(MASKS), opts=STORED).DATA.AUGMENTATION.is_used
+    assert load_config(write(MASKS), opts=["MODEL.PRETRAINED", "scratch"]).DISTILL.DECODER_IOU == 1
 
 
 def test_a_missing_file_names_where_the_shipped_ones_are(tmp_path):

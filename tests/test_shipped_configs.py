@@ -66,6 +66,20 @@ def test_phase_2_is_the_published_recipe():
     assert config.DISTILL.TEACHER_CHECKPOINT == "weights/sam_vit_h_4b8939.pth"
 
 
+SUPERVISED = CONFIGS / "supervised"
+
+
+def test_each_way_to_learn_from_masks_has_a_recipe():
+    scratch, whole, decoder = (
+        load_config(SUPERVISED / f"{name}.yaml") for name in ("lab_teacher", "finetune_edge_sam", "finetune_decoder")
+    )
+    assert {config.DISTILL.TARGET for config in (scratch, whole, decoder)} == {"masks"}
+    assert scratch.MODEL.PRETRAINED == "scratch" and not scratch.DISTILL.FREEZE_PROMPT_ENCODER
+    assert whole.MODEL.PRETRAINED == "weights/edge_sam_3x.pth" and not whole.DISTILL.FREEZE_IMAGE_ENCODER
+    assert decoder.DISTILL.STORED_EMBEDDINGS and decoder.DISTILL.FREEZE_IMAGE_ENCODER
+    assert not decoder.DISTILL.FREEZE_MASK_DECODER
+
+
 def test_both_phases_read_what_the_teacher_wrote():
     guide = [path for path in ALL if path.parent.name != "supervised"]
     stores = {load_config(path).DISTILL.TEACHER_EMBED_PATH for path in guide}

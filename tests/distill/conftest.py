@@ -23,6 +23,9 @@ ALONE = World(0, 1, torch.device("cpu"))
 ROOT = Path(__file__).parents[2]
 PHASE_1 = "rep_vit_m1_fuse_sa_distill"
 PHASE_2 = "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill"
+FROM_SCRATCH, FINE_TUNING, DECODER_ALONE = (
+    f"supervised/{name}" for name in ("lab_teacher", "finetune_edge_sam", "finetune_decoder")
+)
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,15 @@ def dataset(workplace) -> WithTeacherEmbedding:
 def batch(dataset):
     """Two pictures with three prompts each."""
     return collate([dataset[0], dataset[1]])
+
+
+@pytest.fixture(scope="session")
+def masked_dataset(workplace) -> WithTeacherEmbedding:
+    images = Sa1bDataset(workplace.data, "train", 256, max_annotations=3, clicks=2, with_masks=True)
+    return WithTeacherEmbedding(images, EmbeddingStore.open(workplace.embeddings / "train"))
+
+
+@pytest.fixture
+def masked_batch(masked_dataset):
+    """Two pictures with three masks each."""
+    return collate([masked_dataset[0], masked_dataset[1]])

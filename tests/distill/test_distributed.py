@@ -13,9 +13,10 @@ from edge_sam.distill.encoder_distillation import EncoderDistillation
 from edge_sam.distill.losses import PromptLossWeights
 from edge_sam.distill.prompt_distillation import PromptDistillation
 from edge_sam.distill.prompt_loop import PromptLoop
+from edge_sam.distill.prompt_supervision import PromptSupervision
 from tests.distill.small_models import SmallEncoder, small_sam
 
-TASKS = ("encoder", "prompts", "prompts, trainable encoder")
+TASKS = ("encoder", "prompts", "prompts, trainable encoder", "masks")
 SIZES = torch.tensor([[192, 256], [256, 160]])
 
 
@@ -24,6 +25,9 @@ def make_task(name):
         torch.manual_seed(0)
         return EncoderDistillation(SmallEncoder()).eval()
     teacher, student = small_sam(1), small_sam(2)
+    if name == "masks":
+        student.prompt_encoder.requires_grad_(True)
+        return PromptSupervision(student, PromptLoop(), PromptLossWeights(iou=1.0)).eval()
     trainable = name == "prompts, trainable encoder"
     student.prompt_encoder.requires_grad_(trainable)
     weights = PromptLossWeights(iou=1.0, pixel_wise=0.5)
@@ -51,8 +55,8 @@ def one_of_two(rank, store, batches, out):
 
 
 @pytest.fixture(scope="module")
-def samples(dataset):
-    samples = [dataset[0], dataset[1]]
+def samples(masked_dataset):
+    samples = [masked_dataset[0], masked_dataset[1]]
     assert len(samples[0].boxes) == len(samples[1].boxes)
     return samples
 

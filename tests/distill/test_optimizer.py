@@ -34,6 +34,39 @@ def test_norms_and_biases_do_not_decay():
     assert [id(parameter) for parameter in spared["params"]] == [id(parameter) for parameter in expected]
 
 
+def test_the_decoder_may_learn_at_a_rate_of_its_own():
+    module = nn.ModuleDict({"image_encoder": Small(), "prompt_encoder": nn.Embedding(1, 4), "mask_decoder": Small()})
+    groups = parameter_groups(module, 0.01, decoder_lr_scale=0.5)
+    assert [(group["weight_decay"], group["lr_scale"]) for group in groups] == [
+        (0.01, 1),
+        (0.01, 0.5),
+        (0, 1),
+        (0, 0.5),
+    ]
+    assert [len(group["params"]) for group in groups] == [2, 3, 3, 3]
+    in_order = [id(parameter) for group in groups for parameter in group["params"]]
+    same = parameter_groups(module, 0.01)
+    assert [(group["weight_decay"], group["lr_scale"]) for group in same] == [(0.01, 1), (0, 1)]
+    assert in_order == [id(parameter) for group in same for parameter in group["params"]]
+
+
+def test_moments_stay_with_their_parameters_when_the_decoder_s_rate_changes():
+    def model():
+        return nn.ModuleDict({"image_encoder": Small(), "mask_decoder": Small()})
+
+    before = stepped(model())
+    after = build_optimizer(model(), 0.01, (0.9, 0.999), 1e-8, decoder_lr_scale=0.5)
+    load_moments(after, before.state_dict(), "here.pth")
+    shapes = [parameter.shape for group in after.param_groups for parameter in group["params"]]
+    moments = after.state_dict()["state"]
+    assert len(moments) == len(shapes)
+    assert all(moments[index]["exp_avg"].shape == shape for index, shape in enumerate(shapes))
+    alone = {"image_encoder": Small().requires_grad_(False), "mask_decoder": Small()}
+    assert [len(group["params"]) for group in build_optimizer(
+        nn.ModuleDict(alone), 0.01, (0.9, 0.999), 1e-8, decoder_lr_scale=0.5
+    ).param_groups] == [0, 2, 0, 3]  # fmt: skip
+
+
 def test_frozen_parameters_are_left_out():
     module = Small()
     optimizer = build_optimizer(module, 0.01, betas=(0.9, 0.999), eps=1e-8)

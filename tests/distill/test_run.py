@@ -1,6 +1,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from edge_sam.distill import resume, training_data
 from edge_sam.distill.run import main
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint
 from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state, split_state
-from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
+from tests.distill.conftest import FROM_SCRATCH, PHASE_1, PHASE_2, ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +24,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def folder_of(output, config):
+    return output / Path(config).name / "default"
+
+
 def weights(output, config, name="ckpt_epoch_1.pth"):
-    return read_checkpoint(output / config / "default" / name)
+    return read_checkpoint(folder_of(output, config) / name)
 
 
 def assert_same(first, second):
@@ -47,20 +52,22 @@ def kill_after(process, folder, pattern):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [PHASE_1, PHASE_2])
+@pytest.mark.parametrize("config", [PHASE_1, PHASE_2, FROM_SCRATCH])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, tmp_path, capsys, config):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    main(workplace.arguments(config, whole))
-    process = workplace.start(workplace.arguments(config, broken, "TRAIN.SAVE_STEPS", 1, "DATA.NUM_WORKERS", 2))
-    kill_after(process, broken / config / "default", "ckpt_step_2.pth")
-    assert not (broken / config / "default" / "ckpt_epoch_1.pth").exists()
-    main(workplace.arguments(config, broken, "DATA.NUM_WORKERS", 1))
+    network = ("MODEL.TYPE", "rep_vit_m1")
+    main(workplace.arguments(config, whole, *network))
+    often = ("TRAIN.SAVE_STEPS", 1, "DATA.NUM_WORKERS", 2)
+    process = workplace.start(workplace.arguments(config, broken, *network, *often))
+    kill_after(process, folder_of(broken, config), "ckpt_step_2.pth")
+    assert not (folder_of(broken, config) / "ckpt_epoch_1.pth").exists()
+    main(workplace.arguments(config, broken, *network, "DATA.NUM_WORKERS", 1))
     assert "going on from" in capsys.readouterr().out
     assert_same(weights(whole, config), weights(broken, config))
-    lines = (broken / config / "default" / "metrics.jsonl").read_text().splitlines()
+    lines = (folder_of(broken, config) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 9))
 
-    main(workplace.arguments(config, broken))
+    main(workplace.arguments(config, broken, *network))
     again = capsys.readouterr().out
     assert "8 steps are done" in again and "done" in again.splitlines()[-1]
 

@@ -59,6 +59,14 @@ def records(trainer):
     return [json.loads(line) for line in (trainer.folder.path / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_each_group_learns_at_its_own_rate(build):
+    trainer = build(TrainerSettings(epochs=1))
+    group = trainer.optimizer.param_groups[0]
+    group["lr_scale"] = 0.25
+    trainer.run(StopSignal())
+    assert group["lr"] == 0.25 * trainer.rate.at(3)
+
+
 def test_runs_through_its_epochs(build):
     trainer = build(TrainerSettings(epochs=2, print_freq=2))
     assert trainer.run(StopSignal())

@@ -41,6 +41,16 @@ def test_round_trip(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["ckpt_epoch_0.pth"]
 
 
+def test_settings_that_a_checkpoint_does_not_know_had_their_defaults(tmp_path):
+    older = checkpoint()
+    del (
+        older.config["DISTILL"]["TARGET"],
+        older.config["DATA"]["AUGMENTATION"],
+        older.config["TRAIN"]["DECODER_LR_SCALE"],
+    )
+    assert older.expect_settings(settings(), tmp_path) == []
+
+
 def test_weights_alone_are_refused(tmp_path):
     save_state({"weight": torch.ones(2)}, tmp_path / "weights.pth")
     with pytest.raises(EdgeSamError, match="not a training checkpoint"):

@@ -16,12 +16,12 @@ def photograph(picture: Picture, random: Randomness, scale: float) -> Picture:
         random: is drawn from.
         scale: long side / 512.
     """
-    if random.chance(0.3):
+    if random.chance(0.13):
         picture = _dappled(picture, random)
     picture = _developed(picture, random)
     if random.chance(0.12):
         picture = _moved(picture, random, scale)
-    radius = random.between(0.0, 0.7) if random.chance(0.8) else random.between(0.7, 1.8)
+    radius = random.between(0.0, 0.35) if random.chance(0.8) else random.between(0.35, 1.5)
     picture = blurred(picture, radius * max(scale, 0.5))
     return _noisy(picture, random)
 
@@ -34,7 +34,7 @@ def _dappled(picture: Picture, random: Randomness) -> Picture:
     rows = (np.arange(height) * step // 2 + start) & (SIDE - 1)
     columns = (np.arange(width) * step // 2 + random.below(SIDE)) & (SIDE - 1)
     noise = field[np.ix_(rows, columns)].astype(np.int16)
-    threshold, hardness, depth = random.integer(60, 190), random.integer(2, 12), random.integer(25, 80)
+    threshold, hardness, depth = random.integer(60, 190), random.integer(1, 7), random.integer(20, 70)
     shadow = np.clip((noise - threshold) * hardness, 0, 255).astype(np.uint16)
     brightness = 128 - ((shadow * np.uint16(depth)) >> 8)
     return ((picture.astype(np.uint16) * brightness[..., None]) >> 7).astype(np.uint8)
@@ -45,7 +45,7 @@ def _developed(picture: Picture, random: Randomness) -> Picture:
     height, width = picture.shape[:2]
     colors = picture.astype(np.int16)
     grey = ((colors[..., 0] * 5 + colors[..., 1] * 9 + colors[..., 2] * 2) >> 4)[..., None]
-    saturation = 0 if random.chance(0.03) else int(random.between(0.6, 1.25) * 64)
+    saturation = 0 if random.chance(0.03) else int(random.between(0.5, 1.25) * 64)
     colors = grey + (((colors - grey) * np.int16(saturation)) >> 6)
     values = np.clip(colors, 0, 255).astype(np.uint8)
     for channel, table in enumerate(_tone_curves(random, int(grey.sum(dtype=np.int64)) // grey.size)):
@@ -62,8 +62,8 @@ def _developed(picture: Picture, random: Randomness) -> Picture:
 
 def _tone_curves(random: Randomness, brightness: int) -> list[Picture]:
     """Return a table of 256 values for each channel; exposes a picture of this mean brightness as cameras do."""
-    exposure = min(max(random.between(75.0, 150.0) / max(brightness, 1), 0.6), 2.2)
-    contrast, haze = random.between(-0.15, 0.6), random.between(0.0, 40.0) * random.unit() * random.unit()
+    exposure = min(max(random.between(80.0, 165.0) / max(brightness, 1), 0.6), 2.2)
+    contrast, haze = random.between(0.0, 0.9), random.between(0.0, 40.0) * random.unit() * random.unit()
     tables = []
     for _ in range(3):
         x = np.arange(256) / 255.0 * (exposure * (1.0 + random.signed(0.1)))

@@ -52,7 +52,10 @@ class Canvas:
             softness: radius over which the edge is blended, in pixels.
         """
         area = np.s_[top : top + mask.shape[0], left : left + mask.shape[1]]
-        self.blend(area, colors, softened(mask, softness))
+        if mask.all():
+            self.picture[area] = colors
+        else:
+            self.blend(area, colors, softened(mask, softness))
         if node is not None:
             self.owners[area][mask] = node
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
-from edge_sam.synthesis.fields import Field
+from edge_sam.synthesis.fields import SIDE, Field, fields
 from edge_sam.synthesis.randomness import Randomness
 from edge_sam.synthesis.rasterizing import Mask, blurred, resized
 
@@ -37,7 +38,7 @@ def draw_light(random: Randomness) -> Light:
     """Return a light from above, left or right, hard or soft."""
     x = random.signed(1.0)
     y = -math.sqrt(max(1.0 - x * x, 0.0)) * (0.85 if random.chance(0.93) else -0.5)
-    return Light(x, y, random.between(0.15, 0.8), random.between(0.0, 0.65))
+    return Light(x, y, random.between(0.12, 0.65), random.between(0.0, 0.65))
 
 
 def relief(mask: Mask, light: Light, roundness: float) -> Field:
@@ -52,17 +53,34 @@ def relief(mask: Mask, light: Light, roundness: float) -> Field:
     """
     height, width = mask.shape
     scale = max(max(height, width) / _SMALL, 1.0)
-    small = resized(mask.view(np.uint8) * np.uint8(255), max(int(height / scale), 1), max(int(width / scale), 1), False)
-    radius = max(int(min(small.shape) * (0.08 + 0.22 * roundness)), 1)
-    padded = np.pad(small, radius + 1)
-    heights = blurred(blurred(padded, radius), max(radius // 2, 1)).astype(np.float32)
+    small_height, small_width = max(int(height / scale), 1), max(int(width / scale), 1)
+    radius = max(int(min(small_height, small_width) * (0.08 + 0.22 * roundness)), 1)
+    border = radius + 1
+    framed = Image.new("L", (small_width + 2 * border, small_height + 2 * border))
+    framed.paste(_shrunk(mask, small_height, small_width), (border, border))
+    framed = framed.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(max(radius // 2, 1)))
+    heights = np.asarray(framed)[radius:-radius, radius:-radius].astype(np.float32)
     slope_y = (heights[2:, 1:-1] - heights[:-2, 1:-1]) * np.float32(-0.5)
     slope_x = (heights[1:-1, 2:] - heights[1:-1, :-2]) * np.float32(-0.5)
     facing = slope_x * np.float32(light.x) + slope_y * np.float32(light.y)
     gain = np.float32((2 * radius + 1) * (0.35 + 0.65 * roundness) * light.strength)
     rim = (heights[1:-1, 1:-1] - np.float32(200.0)) * np.float32(0.22 * roundness)
     shade = np.clip(np.float32(128.0) + facing * gain + rim, 24.0, 235.0).astype(np.uint8)
-    return resized(shade[radius : radius + small.shape[0], radius : radius + small.shape[1]], height, width)
+    return resized(shade, height, width)
+
+
+def folds(random: Randomness, height: int, width: int) -> Field:
+    """Return the brightness of an uneven surface: wrinkles, dents, muscles, stains; 128 is neutral."""
+    down, right, strength = random.integer(1, 4), random.integer(1, 4), random.integer(15, 75)
+    rows = (np.arange(height) * down + random.below(SIDE)) & (SIDE - 1)
+    columns = (np.arange(width) * right + random.below(SIDE)) & (SIDE - 1)
+    field = fields().clouds[np.ix_(rows, columns)].astype(np.int16) - 128
+    return (128 + (field * np.int16(strength) >> 7)).astype(np.uint8)
+
+
+def _shrunk(mask: Mask, height: int, width: int) -> Image.Image:
+    """Return a mask as 0..255 in a smaller size; every pixel is the average of those it stands for."""
+    return Image.fromarray(mask.view(np.uint8) * np.uint8(255)).resize((width, height), Image.Resampling.BOX)
 
 
 def highlight(height: int, width: int, center: tuple[float, float], radius: float) -> NDArray[np.int16]:
@@ -91,7 +109,7 @@ def cast_shadow(
     height, width = mask.shape
     margin = max(height, width) // 2 + 2
     scale = max((height + 2 * margin) / 96.0, (width + 2 * margin) / 96.0, 1.0)
-    small = resized(mask.view(np.uint8) * np.uint8(255), max(int(height / scale), 1), max(int(width / scale), 1), False)
+    small = np.asarray(_shrunk(mask, max(int(height / scale), 1), max(int(width / scale), 1)))
     rows, columns = int((height + 2 * margin) / scale), int((width + 2 * margin) / scale)
     foot = small.shape[0] + margin / scale
     y = (np.arange(rows) - foot - shift[1] * small.shape[0]) / squash + small.shape[0]

@@ -104,10 +104,19 @@ def person(make: Maker) -> Part:
     hands = [arm[2] for arm in arms]
     hair_height = random.between(-0.98, -0.86)
     face = [ellipse(0, -0.8, 0.11, 0.14)]
+    features = [ellipse(x, y, rx, ry) for x, y, rx, ry in ((-0.045, -0.82, 0.018, 0.014), (0.045, -0.82, 0.018, 0.014))]
+    dark = make.surface("paint", 0.1, (50.0, 35.0, 32.0))
+    features.append(ellipse(0.0, -0.72, random.between(0.02, 0.05), 0.012))
     hair = Part(
         [ellipse(0, hair_height, 0.13, 0.1)], make.surface("fur", 0.3), masked and random.chance(0.5), roundness=0.4
     )
-    head = Part([*face, *limb([(0, -0.75), (0, -0.6)], [0.05, 0.06])], skin, masked, roundness=0.5, parts=[hair])
+    head = Part(
+        [*face, *limb([(0, -0.75), (0, -0.6)], [0.05, 0.06])],
+        skin,
+        masked,
+        roundness=0.5,
+        parts=[Part(features, dark, inside=True, roundness=0.0), hair],
+    )
     clothes = [
         Part(shoes, make.surface("cloth", 0.2), masked and random.chance(0.5)),
         Part(trousers, bottom, masked, roundness=0.5),

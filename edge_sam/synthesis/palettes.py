@@ -1,6 +1,7 @@
 """Colours of materials, and ramps from dark to light or from one colour to another."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +121,9 @@ def draw_color(random: Randomness, material: Material) -> Color:
     """Return a variation of one of the material's colours."""
     red, green, blue = random.choice(material.colors)
     brightness = random.between(0.65, 1.25)
-    grey, gray_share = (red + green + blue) / 3.0, random.between(0.0, 0.45)
+    grey, gray_share = (red + green + blue) / 3.0, random.between(0.0, 0.5)
     drift = [random.signed(12.0) for _ in range(3)]
-    if random.chance(0.06):
+    if random.chance(0.04):
         red, green, blue = random.between(20, 240), random.between(20, 240), random.between(20, 240)
     values = [value + (grey - value) * gray_share for value in (red, green, blue)]
     mixed = [_clipped(value * brightness + shift) for value, shift in zip(values, drift, strict=True)]
@@ -154,7 +155,7 @@ def two_color_ramp(random: Randomness, one: Color, other: Color, sharpness: floa
 def ramp(stops: list[tuple[float, Color]]) -> Ramp:
     """Interpolate between (position, colour) pairs; positions rise from 0 to 1."""
     values = np.empty((256, 3))
-    for (start, first), (end, second) in zip(stops, stops[1:], strict=False):
+    for (start, first), (end, second) in pairwise(stops):
         low, high = int(start * 255), int(end * 255)
         share = (np.arange(low, high + 1) - low) / max(high - low, 1)
         values[low : high + 1] = np.array(first) + share[:, None] * (np.array(second) - np.array(first))

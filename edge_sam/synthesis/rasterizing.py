@@ -56,7 +56,6 @@ def blurred(values: Field, radius: float) -> Field:
     return np.asarray(Image.fromarray(values).filter(ImageFilter.BoxBlur(radius)))
 
 
-def resized(values: Field, height: int, width: int, smooth: bool = True) -> Field:
-    """Scale to another size."""
-    method = Image.Resampling.BICUBIC if smooth else Image.Resampling.BOX
-    return np.asarray(Image.fromarray(values).resize((width, height), method))
+def resized(values: Field, height: int, width: int) -> Field:
+    """Enlarge smoothly."""
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))

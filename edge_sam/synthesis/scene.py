@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.synthesis.backdrops import BACKDROPS, Builder, Stage
+from edge_sam.synthesis.backdrops import BACKDROPS, Builder, Stage, paint_outline
 from edge_sam.synthesis.camera import photograph
 from edge_sam.synthesis.canvas import ROOT, Canvas
 from edge_sam.synthesis.light import draw_light
 from edge_sam.synthesis.maker import Maker
+from edge_sam.synthesis.outlines import leaf
 from edge_sam.synthesis.palettes import near
 from edge_sam.synthesis.randomness import Randomness
+from edge_sam.synthesis.surfaces import draw_texture
 from edge_sam.synthesis.textures import Picture
 from edge_sam.synthesis.things import Placement, paint_thing
 
@@ -54,6 +56,8 @@ def draw_scene(seed: int, index: int, size: int = 512) -> Scene:
         height, width = width, height
     canvas = Canvas(height, width, draw_light(random))
     stage = random.weighted(BACKDROPS)(canvas, random)
+    if random.chance(0.35):
+        _strew(canvas, random, stage)
     _populate(canvas, random, stage)
     while len(nodes := _chosen(canvas, random)) < FEWEST:
         _place(canvas, random, stage, random.weighted(stage.builders), random.log_between(0.03, 0.15))
@@ -68,7 +72,7 @@ def _populate(canvas: Canvas, random: Randomness, stage: Stage) -> None:
     smallest, largest = {"few": (0.05, 0.5), "some": (0.04, 0.38), "many": (0.03, 0.22)}[regime]
     sizes = sorted(random.log_between(smallest, largest) for _ in range(count))
     if regime == "few":
-        sizes[-1] = random.between(0.18, 0.5)
+        sizes[-1] = random.between(0.18, 0.5) if random.chance(0.75) else random.between(0.5, 0.95)
     kinds = [random.weighted(stage.builders) for _ in range(random.integer(2, 6))]
     focus = random.integer(0, count) if random.chance(0.2) else 0
     crowds = random.weighted({0: 3, 1: 1.2, 2: 0.3})
@@ -81,11 +85,28 @@ def _populate(canvas: Canvas, random: Randomness, stage: Stage) -> None:
             _crowd(canvas, random, stage)
 
 
+def _strew(canvas: Canvas, random: Randomness, stage: Stage) -> None:
+    """Strew small leaves, chips or blades about, which have no masks."""
+    top = stage.horizon if stage.horizon is not None else 0.0
+    for _ in range(random.integer(1, 3)):
+        texture = draw_texture(random, random.choice(["plants", "soil", "stone", "cloth"]), 8.0)
+        length, width = random.between(2.0, 12.0) * canvas.scale, random.between(0.1, 0.8)
+        upright, outlines = random.chance(0.4), []
+        for _ in range(random.integer(15, 70)):
+            x, y = random.unit() * canvas.width, top + random.unit() * (canvas.height - top)
+            tip = (x + random.signed(length * (0.3 if upright else 1.0)), y + random.signed(length))
+            outlines.append(leaf((x, y), tip, width))
+        paint_outline(canvas, outlines, texture, None)
+
+
 def _place(canvas: Canvas, random: Randomness, stage: Stage, builder: Builder, share: float, parent: int = ROOT) -> int:
     """Paint one thing whose unit is ``share`` of the picture's long side."""
     size = share * max(canvas.height, canvas.width)
-    x = random.between(0.02, 0.98) * canvas.width
-    if stage.horizon is None or random.chance(0.12):
+    edge = 0.3 if share > 0.18 else 0.02
+    x = random.between(edge, 1.0 - edge) * canvas.width
+    if share > 0.5:  # so near that only its upper part is in the picture
+        y = size * random.between(0.75, 1.1)
+    elif stage.horizon is None or random.chance(0.12):
         y = random.between(0.05, 0.95) * canvas.height
     else:  # nearer things are larger and stand lower
         depth = min(max(share * random.between(1.2, 3.0), 0.02), 1.0)
@@ -102,7 +123,7 @@ def _place(canvas: Canvas, random: Randomness, stage: Stage, builder: Builder, s
         size,
         angle=random.angle() if turned else random.signed(0.1),
         mirrored=random.chance(0.5),
-        softness=random.between(0.5, 1.1) * max(canvas.scale, 0.5),
+        softness=random.between(0.35, 0.9) * max(canvas.scale, 0.5),
         shadow=stage.shadow,
     )
     return paint_thing(canvas, random, builder(Maker(random, size, color)), place, parent)

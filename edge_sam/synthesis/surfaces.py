@@ -31,7 +31,7 @@ def draw_texture(
     base = color if color is not None else draw_color(random, kind)
     contrast = random.between(*kind.contrast)
     if random.chance(kind.second_color) or pattern in ("checks", "windows"):
-        other = draw_color(random, kind) if random.chance(0.6) else near(random, base, 90.0)
+        other = draw_color(random, kind) if random.chance(0.4) else near(random, base, 80.0)
         ramp = two_color_ramp(random, base, other, 0.9 if pattern in _SHARP else random.between(0.0, 0.7))
     else:
         ramp = shade_ramp(random, base, contrast)
@@ -46,7 +46,7 @@ def draw_texture(
         direction=direction,
         stretch=random.between(3.0, 10.0) if strokes else random.between(0.7, 1.5),
         bend=0.0 if material in ("wall", "paint") else random.between(0.0, 0.7),
-        grain=random.between(0.0, 0.5) * random.unit(),
+        grain=random.between(0.0, 0.8) * random.unit(),
         grain_size=random.between(1.0, 4.0),
         drift=random.between(0.0, 0.8) * random.unit(),
         offset=(random.below(1 << 24), random.below(1 << 24)),
@@ -61,7 +61,7 @@ def _direction(random: Randomness) -> tuple[float, float]:
 
 def _wavelength(random: Randomness, pattern: str, size: float) -> float:
     if pattern in ("clouds", "rough", "strokes", "ridges"):  # a wavelength is 128 pixels of the field, detail to 1
-        return random.log_between(24.0, 220.0)
+        return random.log_between(16.0, 180.0)
     if pattern == "smooth":
         return random.between(0.4, 1.2) * size
     if pattern == "speckle":

@@ -66,7 +66,7 @@ class Texture:
             step = int(_ONE / 4 / self.grain_size)
             fine = _look_up(fields().rough, x * step + self.offset[1], y * step + self.offset[0], 3)
             total += (fine.astype(np.int16) - 128) * np.int16(self.grain * 64) >> 6
-        if self.drift > 0:
+        if self.drift > 0 and max(height, width) >= 48:  # smaller than its features
             step = int(_ONE / max(self.wavelength * 6.0, 96.0))
             wide = _look_up(fields().smooth, x * step + self.offset[0], y * step + self.offset[1], 6)
             total += (wide.astype(np.int16) - 128) * np.int16(self.drift * 64) >> 6

@@ -1,12 +1,13 @@
 """Things and their parts, and how they are painted."""
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
 from edge_sam.synthesis.canvas import ROOT, Canvas, shaded
 from edge_sam.synthesis.fields import SIDE, Field, fields
-from edge_sam.synthesis.light import cast_shadow, highlight, relief
+from edge_sam.synthesis.light import cast_shadow, folds, highlight, relief
 from edge_sam.synthesis.outlines import Outline, transformed
 from edge_sam.synthesis.randomness import Randomness
 from edge_sam.synthesis.rasterizing import Mask, blurred, bounds, rasterize, softened
@@ -72,7 +73,7 @@ class Placement:
     def apply(self, outlines: list[Outline]) -> list[Outline]:
         """Return outlines in pixels."""
         points = transformed(np.concatenate(outlines), self.scale, self.angle, (self.x, self.y), self.mirrored)
-        return np.split(points, np.cumsum([len(outline) for outline in outlines])[:-1])
+        return np.split(points, list(accumulate(len(outline) for outline in outlines))[:-1])
 
 
 def paint_thing(canvas: Canvas, random: Randomness, thing: Part, place: Placement, parent: int = ROOT) -> int:
@@ -108,7 +109,7 @@ def _piece(canvas: Canvas, part: Part, place: Placement, parent: _Piece | None) 
     outlines = place.apply(part.outlines)
     fringe = part.fringe * place.scale
     top, left, height, width = bounds(outlines, canvas.height, canvas.width, int(fringe) + 1)
-    if not (height and width):
+    if height < 2 or width < 2:
         return None
     mask = rasterize(outlines, top, left, height, width)
     if part.holes:
@@ -147,8 +148,10 @@ def _paint_piece(
 ) -> None:
     height, width = piece.mask.shape
     colors = texture.render(piece.top, piece.left, height, width)
-    if min(height, width) >= 9 and canvas.light.strength > 0.1:
+    if min(height, width) >= 12 and canvas.light.strength > 0.1:
         colors = shaded(colors, relief(piece.mask, canvas.light, part.roundness))
+    if part.roundness > 0 and max(height, width) >= 40 and random.chance(0.4):
+        colors = shaded(colors, folds(random, height, width))
     if part.tone != 1.0:
         colors = shaded(colors, np.full((height, width), int(128 * part.tone), np.uint8))
     if part.gloss > 0:
@@ -163,7 +166,7 @@ def _paint_piece(
 
 def _throw_shadow(canvas: Canvas, random: Randomness, outlines: list[Outline], place: Placement) -> None:
     top, left, height, width = bounds(outlines, canvas.height, canvas.width)
-    if height < 4 or width < 4:
+    if height < 12 or width < 6:
         return
     mask = rasterize(outlines, top, left, height, width)
     light = canvas.light

@@ -13,9 +13,10 @@ from edge_sam.arguments import run_command
 from edge_sam.demo.chain import Chain
 
 IMAGES, INSTANCES = 60, 8
-PHASE_1 = ("TRAIN.EPOCHS", "4", "TRAIN.WARMUP_EPOCHS", "1", "VALIDATION.NUM_IMAGES", "0")
+EPOCHS = 4
+PHASE_1 = ("TRAIN.WARMUP_EPOCHS", "1", "VALIDATION.NUM_IMAGES", "0")
 PHASE_2 = (
-    "TRAIN.EPOCHS", "1", "TRAIN.LR_SCALE_BY_BATCH", "False", "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5",
+    "TRAIN.LR_SCALE_BY_BATCH", "False", "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5",
     "VALIDATION.NUM_IMAGES", "0",
 )  # fmt: skip
 
@@ -29,13 +30,13 @@ def run_seed(chain: Chain) -> dict[str, Report]:
         Model name -> what the evaluation's JSON file holds.
     """
     tag = f"seed_{chain.seed}"
-    phase_1 = chain.phase_1(tag, 8, *PHASE_1)
+    phase_1 = chain.phase_1(tag, 8, EPOCHS, *PHASE_1)
     reports = {}
-    for epochs in (1, 4):
-        start = phase_1 / f"ckpt_epoch_{epochs - 1}.pth"
+    for epochs in (1, EPOCHS):
+        start = phase_1.with_name(f"ckpt_epoch_{epochs - 1}.pth")
         reports[f"phase 1, {epochs} epochs"] = chain.evaluate(chain.convert(start), IMAGES, INSTANCES)
-        phase_2 = chain.phase_2(f"{tag}_after_{epochs}", 4, start, *PHASE_2)
-        reports[f"phase 1, {epochs} epochs + phase 2"] = chain.evaluate(phase_2 / "ckpt_epoch_0.pth", IMAGES, INSTANCES)
+        phase_2 = chain.phase_2(f"{tag}_after_{epochs}", 4, 1, start, *PHASE_2)
+        reports[f"phase 1, {epochs} epochs + phase 2"] = chain.evaluate(phase_2, IMAGES, INSTANCES)
     return reports
 
 

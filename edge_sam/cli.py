@@ -1,7 +1,6 @@
 """The ``edgesam`` command: what surrounds training and evaluation."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -116,17 +115,19 @@ def _synth(chosen: argparse.Namespace) -> None:
 
 
 def _add_demo(commands: "Commands[argparse.ArgumentParser]") -> None:
-    shared = Path(os.environ.get("EDGE_SAM_SHARED", "../shared"))
-    demo = commands.add_parser("demo", help="the whole guide on a few photographs", allow_abbrev=False)
-    demo.add_argument("--data", type=Path, default=shared / "realdata" / "SA-1B", help="default: %(default)s")
-    demo.add_argument(
-        "--teacher", type=Path, default=shared / "lab_teacher" / "lab_teacher_256.pth", help="default: %(default)s"
+    demo = commands.add_parser(
+        "demo", help="the whole guide in ten minutes, and a page about what came out; resumes", allow_abbrev=False
     )
-    demo.add_argument("--output", type=Path, default=Path("demo_output"), help="default: %(default)s")
+    demo.add_argument("--data", type=Path, metavar="DIR", help="your images in SA-1B layout (default: drawn ones)")
+    demo.add_argument("--teacher", type=Path, metavar="FILE", help="a SAM-format file (default: the lab teacher)")
+    demo.add_argument("--output", type=Path, metavar="DIR", help="default: demo_output, with --quick demo_output/quick")
+    demo.add_argument("--quick", action="store_true", help="two minutes: shows that it works, not what it is worth")
     demo.set_defaults(run=_demo)
 
 
 def _demo(chosen: argparse.Namespace) -> None:
-    from edge_sam.demo.tour import run_tour
+    from edge_sam.demo.plan import FULL, QUICK
+    from edge_sam.demo.tour import LAB_TEACHER, run_tour
 
-    run_tour(chosen.data, chosen.teacher, chosen.output)
+    output = Path("demo_output/quick") if chosen.quick else Path("demo_output")
+    run_tour(chosen.data, chosen.teacher or LAB_TEACHER, chosen.output or output, QUICK if chosen.quick else FULL)

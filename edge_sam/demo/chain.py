@@ -4,94 +4,174 @@ import json
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edge_sam.demo.journal import Journal
 from edge_sam.errors import EdgeSamError
+from edge_sam.modeling.checkpoints import file_sha256
 
 ROOT = Path(__file__).parents[2]
 _CONFIGS = Path("training/configs")
 PHASE_1 = _CONFIGS / "rep_vit_m1_fuse_sa_distill.yaml"
 PHASE_2 = _CONFIGS / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml"
+TEACHER = _CONFIGS / "teacher" / "edge_sam_sa1b.yaml"
+
+# What a reader types, and what stands for it here: this interpreter, whatever the path says.
+_PROGRAMS = {"python": [sys.executable], "edgesam": [sys.executable, "-m", "edge_sam"]}
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The guide's steps at a small size, each a command that a reader could have typed.
+    """The guide's steps at a small size, each a command that a reader could have typed in the repository's root.
+
+    A command that has come to its end before and whose output is there is not run again.
 
     Attributes:
         data: folder in SA-1B layout.
-        teacher: an EdgeSAM-format checkpoint (RepViT-M1) made for ``image_size``.
-        folder: where embeddings and run folders go.
+        teacher: an EdgeSAM-format checkpoint made for ``image_size``.
+        folder: where embeddings, run folders, evaluations and the journal go.
+        teacher_type: ``MODEL.TYPE`` of the teacher.
         image_size: long side in pixels.
+        fuse: ``DISTILL.FUSE`` of the teacher.
         upsample_mode: how the teacher's neck, and so the student's, upsamples.
         seed: of initial weights, order and prompts.
-        options: further ``KEY, VALUE, ...`` for every step.
+        train_images: the first so many by name are learnt from; -1 for all.
+        announce: called with a step's name before it begins.
     """
 
     data: Path
     teacher: Path
     folder: Path
+    teacher_type: str = "rep_vit_m1"
     image_size: int = 256
+    fuse: bool = True
     upsample_mode: str = "bilinear"
     seed: int = 0
-    options: tuple[str, ...] = field(default=())
+    train_images: int = -1
+    announce: Callable[[str], None] = print
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What was run, and how long it took."""
+        return Journal(self.folder / "steps.jsonl")
+
+    def synthesize(self, split: str, images: int, seed: int) -> None:
+        """Draw ``images`` pictures with masks into a split of the data folder."""
+        self._run(
+            f"synth {split}", self.data / "annotations" / split, "edgesam", "synth", "--images", images,
+            "--seed", seed, "--split", split, "--out", typed(self.data),
+        )  # fmt: skip
 
     def embed(self) -> None:
         """Store the teacher's embeddings; what is stored already stays."""
-        config = _CONFIGS / "teacher" / "edge_sam_sa1b.yaml"
         self._run(
-            "training/save_embedding.py", "--cfg", config, "--output", self.folder / "output", "--eval",
-            "--resume", self.teacher, *self._settings(),
+            "embed", self.folder / "teacher_embed" / "train", "python", "training/save_embedding.py",
+            "--cfg", TEACHER, "--output", typed(self.folder / "output"), "--eval", "--resume", typed(self.teacher),
+            *self._settings(*self._teacher_network(), *self._store(), *self._first_images()),
         )  # fmt: skip
 
-    def phase_1(self, tag: str, batch_size: int, *options: str) -> Path:
-        """Run phase 1 and return its run folder; a finished run stays, a killed one goes on."""
-        return self._train(PHASE_1, tag, batch_size, "scratch", options)
+    def phase_1(self, tag: str, batch_size: int, epochs: int, *options: str) -> Path:
+        """Run phase 1 and return its last checkpoint; a finished run stays, a killed one goes on."""
+        return self._train("phase 1", PHASE_1, tag, batch_size, epochs, "scratch", options)
+
+    def phase_2(self, tag: str, batch_size: int, epochs: int, phase_1_checkpoint: Path, *options: str) -> Path:
+        """Run phase 2 on top of a phase-1 checkpoint and return its last one."""
+        return self._train("phase 2", PHASE_2, tag, batch_size, epochs, str(typed(phase_1_checkpoint)), options)
 
     def convert(self, checkpoint: Path) -> Path:
-        """Join a phase-1 encoder with the teacher's decoder and return the file."""
-        self._run("scripts/convert_weights.py", checkpoint, "--encoder-only", "--teacher", self.teacher)
-        return checkpoint.with_name(f"{checkpoint.stem}_model.pth")
-
-    def phase_2(self, tag: str, batch_size: int, phase_1_checkpoint: Path, *options: str) -> Path:
-        """Run phase 2 on top of a phase-1 checkpoint and return its run folder."""
-        return self._train(PHASE_2, tag, batch_size, str(phase_1_checkpoint), options)
+        """Write a checkpoint as a whole model and return the file; phase 1's gets the teacher's decoder."""
+        target = checkpoint.with_name(f"{checkpoint.stem}_model.safetensors")
+        phase = _phase(checkpoint)
+        decoder = ("--encoder-only", "--teacher", typed(self.teacher)) if phase == "phase 1" else ()
+        self._run(
+            f"convert {phase}", target,
+            "python", "scripts/convert_weights.py", typed(checkpoint), *decoder, "--safetensors",
+        )  # fmt: skip
+        return target
 
     def evaluate(self, checkpoint: Path, images: int, instances: int, *arguments: str) -> dict[str, Any]:
-        """Evaluate by the guide's set of protocols and return what the JSON file holds."""
-        result = self.folder / "evaluation" / f"{checkpoint.parent.name}_{checkpoint.stem}_{images}x{instances}.json"
-        result.parent.mkdir(parents=True, exist_ok=True)
+        """Evaluate a model by the guide's set of protocols and return what the JSON file holds."""
+        if checkpoint == self.teacher:
+            step, name, config, network = "evaluate teacher", "teacher", TEACHER, self._teacher_network()
+        else:
+            step, config, network = f"evaluate {_phase(checkpoint)}", PHASE_2, ()
+            name = f"{_phase(checkpoint).replace(' ', '_')}_{checkpoint.parent.name}_{checkpoint.stem}"
+        result = self.folder / "evaluation" / f"{name}_{images}x{instances}.json"
+        if not _is_result_of(result, checkpoint):
+            result.unlink(missing_ok=True)
         self._run(
-            "evaluation/eval_mIoU.py", PHASE_2, "--checkpoint", checkpoint, "--suite", "guide", "--output", result,
-            "--num-samples", images, "--num-instances", instances,
-            *arguments, *self._settings(),
+            step, result, "python", "evaluation/eval_mIoU.py", config,
+            "--checkpoint", typed(checkpoint), "--suite", "guide", "--output", typed(result),
+            "--num-samples", images, "--num-instances", instances, *arguments, *self._settings(*network),
         )  # fmt: skip
         loaded: dict[str, Any] = json.loads(result.read_text())
         return loaded
 
-    def _train(self, config: Path, tag: str, batch_size: int, start: str, options: tuple[str, ...]) -> Path:
+    def _train(
+        self, step: str, config: Path, tag: str, batch_size: int, epochs: int, start: str, options: tuple[str, ...]
+    ) -> Path:
         output = self.folder / "output"
+        last = output / config.stem / tag / f"ckpt_epoch_{epochs - 1}.pth"
         self._run(
-            "training/train.py", "--cfg", config, "--output", output, "--tag", tag, "--batch-size", batch_size,
-            "--pretrained", start, *self._settings(*options),
+            step, last, "python", "training/train.py", "--cfg", config,
+            "--output", typed(output), "--tag", tag, "--batch-size", batch_size, "--pretrained", start,
+            *self._settings(
+                "DISTILL.TEACHER_CHECKPOINT", str(typed(self.teacher)), *self._store(), *self._first_images(),
+                *(("SEED", str(self.seed)) if self.seed else ()), "TRAIN.EPOCHS", str(epochs), *options,
+            ),
         )  # fmt: skip
-        return output / config.stem / tag
+        return last
 
-    def _settings(self, *options: str) -> list[str]:
-        """What the guide's line lacks: another data folder, and sizes for a small machine."""
+    def _teacher_network(self) -> tuple[str, ...]:
+        return ("MODEL.TYPE", self.teacher_type) + (() if self.fuse else ("DISTILL.FUSE", "False"))
+
+    def _store(self) -> tuple[str, ...]:
+        return ("DISTILL.TEACHER_EMBED_PATH", str(typed(self.folder / "teacher_embed")))
+
+    def _first_images(self) -> tuple[str, ...]:
+        return () if self.train_images == -1 else ("DATA.NUM_SAMPLES", str(self.train_images))
+
+    def _settings(self, *settings: str) -> list[str]:
+        """What the guide's line lacks: another data folder, sizes for a small machine, and the teacher's upsampling."""
+        upsampling = () if self.upsample_mode == "bicubic" else ("DISTILL.UPSAMPLE_MODE", self.upsample_mode)
         return [
-            "--data-path", str(self.data), "--opts", "DATA.IMG_SIZE", str(self.image_size), "DATA.NUM_WORKERS", "2",
-            "SEED", str(self.seed), "DISTILL.UPSAMPLE_MODE", self.upsample_mode,
-            "DISTILL.TEACHER_CHECKPOINT", str(self.teacher),
-            "DISTILL.TEACHER_EMBED_PATH", str(self.folder / "teacher_embed"), *self.options, *options,
+            "--data-path", str(typed(self.data)), "--opts", "DATA.IMG_SIZE", str(self.image_size),
+            "DATA.NUM_WORKERS", "2", *upsampling, *settings,
         ]  # fmt: skip
 
-    @staticmethod
-    def _run(*arguments: str | Path | int) -> None:
-        command = [str(argument) for argument in arguments]
-        print("\n$ python " + shlex.join(command), flush=True)
-        done = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
-        if done.returncode:
-            raise EdgeSamError(f"{command[0]} ended with status {done.returncode}; its own message is above")
+    def _run(self, step: str, output: Path, program: str, *arguments: str | Path | int) -> None:
+        words = [str(argument) for argument in arguments]
+        command = shlex.join([program, *words])
+        self.announce(step)
+        self.journal.walk(command)
+        print(f"$ {command}", flush=True)
+        if output.exists() and self.journal.has_finished(command):
+            print("done before", flush=True)
+            return
+        with self.journal.timed(step, command):
+            done = subprocess.run([*_PROGRAMS[program], *words], cwd=ROOT, check=False)
+            if done.returncode:
+                raise EdgeSamError(f"{words[0]} ended with status {done.returncode}; its own message is above")
+
+
+def _phase(checkpoint: Path) -> str:
+    """Return which phase a file of a run folder is of."""
+    return "phase 1" if PHASE_1.stem in checkpoint.parts else "phase 2"
+
+
+def typed(path: Path) -> Path:
+    """Return a path as one would type it in the repository's root."""
+    resolved = path.resolve()
+    return resolved.relative_to(ROOT) if resolved.is_relative_to(ROOT) else resolved
+
+
+def _is_result_of(result: Path, checkpoint: Path) -> bool:
+    """Whether an evaluation's file speaks of this very checkpoint."""
+    if not result.is_file():
+        return False
+    found: str = json.loads(result.read_text())["checkpoint"]["sha256"]
+    return found == file_sha256(checkpoint)

@@ -1,61 +1,169 @@
-"""The tour: photographs and a small teacher in, a table of teacher and students out, by the guide's own commands."""
+"""The tour: pictures and a small teacher in, a page about teacher and students out, by the guide's own commands."""
 
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from edge_sam.demo.chain import ROOT, Chain
+from edge_sam.atomic_writing import write_atomically
+from edge_sam.demo.chain import ROOT, Chain, typed
+from edge_sam.demo.given_data import check_data
+from edge_sam.demo.outcome import MODELS, Outcome
+from edge_sam.demo.plan import Plan
+from edge_sam.demo.report import write_report
 from edge_sam.errors import EdgeSamError
+from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.network_settings import read_network_settings
 
-PHOTOGRAPHS = 60
+LAB_TEACHER = ROOT / "lab_teacher" / "lab_teacher_256.safetensors"
+
+TRAIN_SEED, VAL_SEED = 71, 72
+"""Of the pictures that are drawn where none are given: other ones than the lab teacher learnt from."""
 
 
-def run_tour(data: Path, teacher: Path, output: Path, photographs: int = PHOTOGRAPHS) -> None:
-    """Run the whole chain at 256 px and print the mIoU of the teacher and of both students.
+_SKIPPED = 1.0
+"""Seconds under which a step cannot have run: it was done before."""
+
+
+def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path:
+    """Run the whole chain at the teacher's size, print the table and write the report.
 
     Args:
-        data: folder in SA-1B layout with a train and a val split.
-        teacher: EdgeSAM-format checkpoint made for 256 px, with a bilinear neck.
-        output: where embeddings, run folders and results go; a second call goes on from what is there.
-        photographs: the first so many of the train split are learnt from; a third as many of val are measured.
+        data: folder in SA-1B layout with a train and a val split; None draws pictures into ``output``.
+        teacher: EdgeSAM-format checkpoint whose file tells its network.
+        output: where everything goes; a second call goes on from what is there.
+        plan: how much is done.
+
+    Returns:
+        The report.
 
     Raises:
-        EdgeSamError: a missing input, or a step that failed (its message is printed before).
+        EdgeSamError: an input that is missing or does not fit, an ``output`` of another tour, or a step that failed
+            (its message is printed before).
     """
-    for path, what in ((data / "images" / "train", "folder of photographs"), (teacher, "teacher checkpoint")):
-        if not path.exists():
-            raise EdgeSamError(f"{path}: no such {what}; edgesam demo --data DIR --teacher FILE names your own")
     if not (ROOT / "training").is_dir():
         raise EdgeSamError(f"{ROOT} holds no training/ folder: the demo runs from a clone of the repository")
-    samples = ("DATA.NUM_SAMPLES", str(photographs), "VALIDATION.NUM_IMAGES", str(photographs // 3))
-    chain = Chain(data.resolve(), teacher.resolve(), output.resolve(), options=samples)
+    network = _network_of(teacher)
+    identity = {"teacher_sha256": file_sha256(teacher), "plan": asdict(plan), "data": _data_identity(data, plan)}
+    _claim(output, json.loads(json.dumps(identity)))
+    chain = Chain(
+        (data or output / "data").resolve(), teacher.resolve(), output.resolve(),
+        teacher_type=network["MODEL.TYPE"], image_size=network["DATA.IMG_SIZE"], fuse=network["DISTILL.FUSE"],
+        upsample_mode=network["DISTILL.UPSAMPLE_MODE"],
+        train_images=plan.train_images, announce=_Announcer(plan, draws=data is None),
+    )  # fmt: skip
+    outcome = _walk(chain, plan, draws=data is None)
+    _print_table(outcome)
+    chain.announce("report")
+    write_report(outcome, output / "report.html")
+    print(f"written to {output / 'report.html'}: open it in a browser", flush=True)
+    return output / "report.html"
+
+
+def _walk(chain: Chain, plan: Plan, draws: bool) -> Outcome:
+    """Run all steps but the report."""
+    if draws:
+        chain.synthesize("train", plan.train_images, TRAIN_SEED)
+        chain.synthesize("val", plan.val_images, VAL_SEED)
     chain.embed()
+    shared = (
+        "VALIDATION.NUM_IMAGES", str(plan.curve_images), "VALIDATION.NUM_INSTANCES", str(plan.instances),
+        "PRINT_FREQ", "5", "TRAIN.LR_SCALE_BY_BATCH", "False",
+    )  # fmt: skip
     phase_1 = chain.phase_1(
-        "demo", 4, "TRAIN.EPOCHS", "8", "TRAIN.WARMUP_EPOCHS", "1", "TRAIN.LR_SCALE_BY_BATCH", "False",
-        "TRAIN.BASE_LR", "1.5e-3",
+        "demo", plan.batch_size, plan.phase_1_epochs, *shared,
+        "TRAIN.WARMUP_EPOCHS", "1", "TRAIN.BASE_LR", "1.5e-3",
     )  # fmt: skip
-    student_1 = chain.convert(phase_1 / "ckpt_epoch_7.pth")
+    student_1 = chain.convert(phase_1)
     phase_2 = chain.phase_2(
-        "demo", 4, phase_1 / "ckpt_epoch_7.pth", "TRAIN.EPOCHS", "3", "TRAIN.LR_SCALE_BY_BATCH", "False",
-        "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5",
+        "demo", plan.batch_size // 2, plan.phase_2_epochs, phase_1, *shared,
+        "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5", "DISTILL.MAX_ALLOWED_PROMPTS", str(plan.prompts),
     )  # fmt: skip
-    models = {"teacher": chain.teacher, "phase 1": student_1, "phase 2": phase_2 / "ckpt_epoch_2.pth"}
-    reports = {name: chain.evaluate(path, photographs // 3, 8) for name, path in models.items()}
-    _print_table(reports, photographs)
+    student_2 = chain.convert(phase_2)
+    models = dict(zip(MODELS, (chain.teacher, student_1, student_2), strict=True))
+    evaluations = {name: chain.evaluate(path, plan.val_images, plan.instances) for name, path in models.items()}
+    return Outcome(chain, plan, draws, models, evaluations, {"phase 1": phase_1.parent, "phase 2": phase_2.parent})
 
 
-def _print_table(reports: dict[str, dict[str, Any]], photographs: int) -> None:
+def _network_of(teacher: Path) -> dict[str, Any]:
+    """Return the teacher's network settings, all four."""
+    if not teacher.is_file():
+        raise EdgeSamError(f"{teacher}: no such teacher checkpoint; edgesam demo --teacher FILE names your own")
+    network = read_network_settings(teacher)
+    missing = {"MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE"} - network.keys()
+    if missing:
+        raise EdgeSamError(
+            f"{teacher}: does not tell its {', '.join(sorted(missing))}; a file of scripts/convert_weights.py "
+            "--safetensors does"
+        )
+    return network
+
+
+def _data_identity(data: Path | None, plan: Plan) -> list[str]:
+    """Return what tells a given folder from another, or from itself with other pictures; it is checked on the way."""
+    if data is None:
+        return [f"drawn with seeds {TRAIN_SEED} and {VAL_SEED}"]
+    _, train = check_data(data, "train", plan.train_images, plan.batch_size)
+    _, val = check_data(data, "val", plan.val_images, 1)
+    return [str(typed(data)), train, val]
+
+
+def _claim(output: Path, identity: dict[str, Any]) -> None:
+    """Insist that ``output`` is of this tour: results of another one must not be taken for its own."""
+    note = output / "tour.json"
+    try:
+        if note.is_file():
+            found = json.loads(note.read_text())
+            changed = [key for key in identity if found.get(key) != identity[key]]
+            if changed:
+                raise EdgeSamError(
+                    f"{output}: holds a tour of other {' and '.join(changed)}: choose another --output, or delete it"
+                )
+            return
+        output.mkdir(parents=True, exist_ok=True)
+        write_atomically(note, json.dumps(identity, indent=2) + "\n")
+    except (OSError, ValueError) as error:
+        raise EdgeSamError(f"{output}: cannot be used ({error}); --output names another place") from error
+
+
+@dataclass
+class _Announcer:
+    """Says which step begins and about how long all that is left takes, at the pace of what is done."""
+
+    plan: Plan
+    draws: bool
+
+    def __post_init__(self) -> None:
+        self._left = [step for step in self.plan.seconds if self.draws or not step.startswith("synth")]
+        self._steps = len(self._left)
+        self._begun: tuple[str, float] | None = None
+        self._taken: dict[str, float] = {}
+
+    def __call__(self, step: str) -> None:
+        """Print a headline."""
+        now = time.monotonic()
+        if self._begun is not None and now - self._begun[1] > _SKIPPED:
+            self._taken[self._begun[0]] = now - self._begun[1]
+        self._begun = (step, now)
+        expected = sum(self.plan.seconds[name] for name in self._taken)
+        pace = sum(self._taken.values()) / expected if self._taken else 1.0
+        left = timedelta(seconds=round(pace * sum(self.plan.seconds[name] for name in self._left)))
+        number = self._steps - len(self._left) + 1
+        print(f"\n[{number}/{self._steps}] {step}; about {left} left in all", flush=True)
+        self._left.remove(step)
+
+
+def _print_table(outcome: Outcome) -> None:
     """Print a column a model and a row a prompt."""
-    table = Table(
-        title=f"mIoU after {photographs} photographs at 256 px", caption="a few minutes' run: it shows the way"
-    )
+    table = Table(title=f"mIoU on {outcome.instances} masks of {outcome.images} images not learnt from")
     table.add_column("prompt")
-    for model in reports:
+    for model in MODELS:
         table.add_column(model, justify="right")
-    for results in zip(*(report["results"] for report in reports.values()), strict=True):
-        first, *clicks = results[0]["rounds"]
-        for number, prompt in enumerate([results[0]["protocol"]["name"], *(f"{first} {click}" for click in clicks)]):
-            table.add_row(prompt, *(f"{result['miou'][number]:.3f}" for result in results))
+    for prompt, values in outcome.rows():
+        table.add_row(prompt, *(f"{value:.3f}" for value in values))
     Console().print(table)

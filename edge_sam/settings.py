@@ -170,7 +170,8 @@ class TrainSettings(Section):
     """Length, learning rate and memory of a training run."""
 
     EPOCHS: Count = 10
-    WARMUP_EPOCHS: Annotated[int, Field(ge=0)] = 5
+    WARMUP_EPOCHS: NonNegative = 5
+    """May be a fraction: a small data set seen often, or a large one seen once, warms up within an epoch."""
     BASE_LR: NonNegative = 1e-1
     WARMUP_LR: NonNegative = 5e-7
     MIN_LR: NonNegative = 5e-6

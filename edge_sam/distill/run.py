@@ -106,7 +106,7 @@ def learning_rate(config: RunConfig, steps_in_epoch: int, images_in_step: int) -
         warmup=settings.WARMUP_LR * scale,
         minimum=settings.MIN_LR * scale,
         steps=settings.EPOCHS * steps_in_epoch,
-        warmup_steps=settings.WARMUP_EPOCHS * steps_in_epoch,
+        warmup_steps=round(settings.WARMUP_EPOCHS * steps_in_epoch),
         curve=settings.LR_CURVE,
     )
 
@@ -185,6 +185,6 @@ def _announce(
     if settings.DECODER_LR_SCALE != 1:
         say(f"prompt encoder and mask decoder learn at {settings.DECODER_LR_SCALE:g} times that rate")
     if settings.WARMUP_EPOCHS >= settings.EPOCHS:
-        say(f"the run ends within its warm-up: TRAIN.WARMUP_EPOCHS {settings.WARMUP_EPOCHS}, EPOCHS {settings.EPOCHS}")
+        say(f"the run ends within its warm-up: TRAIN.WARMUP_EPOCHS {settings.WARMUP_EPOCHS:g}, EPOCHS {settings.EPOCHS}")
     if trainer.step:
         say(f"{trainer.step} steps are done")

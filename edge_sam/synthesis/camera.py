@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from edge_sam.synthesis.canvas import shaded
 from edge_sam.synthesis.fields import SIDE, fields
 from edge_sam.synthesis.randomness import Randomness
 from edge_sam.synthesis.rasterizing import blurred
@@ -36,8 +37,7 @@ def _dappled(picture: Picture, random: Randomness) -> Picture:
     noise = field[np.ix_(rows, columns)].astype(np.int16)
     threshold, hardness, depth = random.integer(60, 190), random.integer(1, 7), random.integer(20, 70)
     shadow = np.clip((noise - threshold) * hardness, 0, 255).astype(np.uint16)
-    brightness = 128 - ((shadow * np.uint16(depth)) >> 8)
-    return ((picture.astype(np.uint16) * brightness[..., None]) >> 7).astype(np.uint8)
+    return shaded(picture, (128 - ((shadow * np.uint16(depth)) >> 8)).astype(np.uint8))
 
 
 def _developed(picture: Picture, random: Randomness) -> Picture:
@@ -55,8 +55,7 @@ def _developed(picture: Picture, random: Randomness) -> Picture:
         rows = (np.arange(height) - height * 0.5) / (height * 0.72)
         columns = (np.arange(width) - width * 0.5) / (width * 0.72)
         fall = 1.0 - strength * ((rows * rows)[:, None] + (columns * columns)[None])
-        brightness = np.floor(np.clip(fall, 0.0, 1.0) * 128.0).astype(np.uint16)
-        values = ((values.astype(np.uint16) * brightness[..., None]) >> 7).astype(np.uint8)
+        values = shaded(values, np.floor(np.clip(fall, 0.0, 1.0) * 128.0).astype(np.uint8))
     return values
 
 

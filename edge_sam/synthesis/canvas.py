@@ -15,6 +15,8 @@ from edge_sam.synthesis.textures import Picture
 
 ROOT = 0
 """The node that has no mask."""
+_PIXEL = np.dtype("V3")  # three bytes that are copied as one
+_VISIBLE, _OPAQUE = 2, 254
 
 
 class Canvas:
@@ -61,10 +63,13 @@ class Canvas:
 
     def blend(self, area: tuple[slice, slice], colors: Picture, opacity: Field) -> None:
         """Mix colours into a rectangle; opacity 255 replaces."""
-        below = self.picture[area].view()
-        share = ((opacity.astype(np.int16) + 2) >> 2)[..., None]  # 0..64, so that products fit
-        difference = colors.astype(np.int16) - below
-        below[...] = (below + ((difference * share) >> 6)).astype(np.uint8)
+        below, above = self.picture[area].view(_PIXEL)[..., 0], np.ascontiguousarray(colors).view(_PIXEL)[..., 0]
+        np.copyto(below, above, where=opacity >= _OPAQUE)
+        row, column = np.divmod(np.flatnonzero((opacity >= _VISIBLE) & (opacity < _OPAQUE)), opacity.shape[1])
+        share = ((opacity[row, column].astype(np.int16) + 2) >> 2)[:, None]  # 1..63, so that products fit
+        edge = below[row, column].view(np.uint8).reshape(-1, 3)
+        new = above[row, column].view(np.uint8).reshape(-1, 3).astype(np.int16)
+        below[row, column] = (edge + (((new - edge) * share) >> 6)).astype(np.uint8).view(_PIXEL)[:, 0]
 
     def shade(self, area: tuple[slice, slice], brightness: Field) -> None:
         """Multiply a rectangle by brightness; 128 leaves it as it is."""
@@ -72,8 +77,11 @@ class Canvas:
 
     def darken(self, top: int, left: int, shadow: Field, strength: float) -> None:
         """Lay a shadow, 0..255, on the picture; it may reach over the edge."""
-        first, start = max(top, 0), max(left, 0)
-        last, end = min(top + shadow.shape[0], self.height), min(left + shadow.shape[1], self.width)
+        rows, columns = np.flatnonzero(shadow.any(1)), np.flatnonzero(shadow.any(0))
+        if not len(rows):
+            return
+        first, start = max(top + int(rows[0]), 0), max(left + int(columns[0]), 0)
+        last, end = min(top + int(rows[-1]) + 1, self.height), min(left + int(columns[-1]) + 1, self.width)
         if first < last and start < end:
             part = shadow[first - top : last - top, start - left : end - left].astype(np.uint16)
             brightness = (128 - ((part * int(strength * 128)) >> 8)).astype(np.uint8)
@@ -109,7 +117,7 @@ class Canvas:
         return [max(min(bottom - top, right - left), 0) for top, left, bottom, right in boxes]
 
     def masks(self, nodes: list[int]) -> NDArray[np.uint8]:
-        """Return the masks of nodes, ``(n, height, width)``, 0 or 1, each laid out in memory by columns as run lengths."""
+        """Return the masks of nodes, ``(n, height, width)``, 0 or 1, in memory column by column, as run lengths are."""
         by_columns = np.ascontiguousarray(self.owners.T)
         masks = np.empty((len(nodes), self.width, self.height), np.uint8)
         for index, node in enumerate(nodes):
@@ -123,5 +131,5 @@ class Canvas:
 
 def shaded(colors: Picture, brightness: Field) -> Picture:
     """Multiply colours by brightness; 128 leaves them as they are."""
-    bright = (colors.astype(np.uint16) * brightness[..., None]) >> 7
-    return np.minimum(bright, 255).astype(np.uint8)
+    limited: Picture = np.minimum((colors.astype(np.uint16) * brightness[..., None]) >> 7, 255).astype(np.uint8)
+    return limited

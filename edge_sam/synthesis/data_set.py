@@ -6,6 +6,7 @@ Picture i depends on the seed, on i and on the size alone, so a run can stop, go
 import io
 import json
 import multiprocessing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,8 +63,8 @@ def write_data_set(out: Path, images: int, seed: int, size: int = 512, split: st
     try:
         for path in series.paths(0):
             path.parent.mkdir(parents=True, exist_ok=True)
-        missing = [index for index in range(images) if not series.paths(index)[1].exists()]
         _check_size(series, images)
+        missing = [index for index in range(images) if not all(path.exists() for path in series.paths(index))]
         with show_progress(f"drawing {split}", images) as advance:
             advance(images - len(missing))
             for _ in _run(partial(_write_picture, series), missing, workers):
@@ -88,16 +89,25 @@ def _check_size(series: _Series, images: int) -> None:
     for index in range(images):
         path = series.paths(index)[1]
         if path.exists():
-            image = json.loads(path.read_text())["image"]
-            if max(image["width"], image["height"]) != series.size:
+            there = _long_side(path)
+            if there != series.size:
                 raise EdgeSamError(
-                    f"{path}: is of a picture of {image['width']} x {image['height']} pixels, but --size is {series.size}; "
-                    "take another folder or the same size"
+                    f"{path}: its picture is {there} pixels long, but --size is {series.size}; "
+                    "take another folder or that size"
                 )
             return
 
 
-def _run(function: "partial[None]", items: list[int], workers: int) -> Any:  # noqa: ANN401 - an iterator of None
+def _long_side(path: Path) -> int:
+    """Return the longer side of the picture that an annotation file is about."""
+    try:
+        image = json.loads(path.read_bytes())["image"]
+        return max(int(image["width"]), int(image["height"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise EdgeSamError(f"{path}: is no annotation file of a drawn picture; remove it to draw it again") from error
+
+
+def _run(function: "partial[None]", items: list[int], workers: int) -> Iterator[None]:
     if workers == 1 or len(items) < 2:
         yield from map(function, items)
     else:

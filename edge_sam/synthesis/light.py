@@ -75,7 +75,8 @@ def folds(random: Randomness, height: int, width: int) -> Field:
     rows = (np.arange(height) * down + random.below(SIDE)) & (SIDE - 1)
     columns = (np.arange(width) * right + random.below(SIDE)) & (SIDE - 1)
     field = fields().clouds[np.ix_(rows, columns)].astype(np.int16) - 128
-    return (128 + (field * np.int16(strength) >> 7)).astype(np.uint8)
+    brightness: Field = (128 + (field * np.int16(strength) >> 7)).astype(np.uint8)
+    return brightness
 
 
 def _shrunk(mask: Mask, height: int, width: int) -> Image.Image:

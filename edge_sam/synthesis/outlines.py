@@ -1,11 +1,12 @@
 """Outlines of things: closed polygons, ``(n, 2)`` float64 arrays of x and y, y downwards.
 
-Things are about 2 units high and wide, around the origin; the feet of a standing thing are at y = 1. All outlines turn the
-same way, from x to y, so that unions are filled by the non-zero rule.
+Things are about 2 units high and wide, around the origin; the feet of a standing thing are at y = 1. All outlines turn
+the same way, from x to y, so that unions are filled by the non-zero rule.
 """
 
 import functools
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from edge_sam.synthesis.randomness import Randomness, rounded
 
 Outline = NDArray[np.float64]
+Point = tuple[float, float]
 
 
 @functools.cache
@@ -123,6 +125,16 @@ def roughened(random: Randomness, outline: Outline, amount: float, times: int = 
         middle = outline + edge * 0.5 + across * noise[:, None]
         outline = np.stack([outline, middle], 1).reshape(-1, 2)
     return outline
+
+
+def smoothed_line(points: list[Point]) -> list[Point]:
+    """Cut the corners of an open line twice; its ends stay."""
+    for _ in range(2):
+        cut = [points[0]]
+        for (x0, y0), (x1, y1) in pairwise(points):
+            cut += [(x0 * 0.75 + x1 * 0.25, y0 * 0.75 + y1 * 0.25), (x0 * 0.25 + x1 * 0.75, y0 * 0.25 + y1 * 0.75)]
+        points = [*cut, points[-1]]
+    return points
 
 
 def fractal_line(random: Randomness, count: int, roughness: float, smooth: int = 0) -> NDArray[np.float64]:

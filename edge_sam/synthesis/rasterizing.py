@@ -31,10 +31,11 @@ def rasterize(outlines: list[Outline], top: int, left: int, height: int, width: 
     (x, y), (next_x, next_y) = starts[edge].T, ends[edge].T
     crossing = x + (centers[row] - y) * ((next_x - x) / (next_y - y))
     place = row * (width + 1) + np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
-    down, size = above[edge, row], height * (width + 1)
-    turns = np.bincount(place[down], minlength=size) - np.bincount(place[~down], minlength=size)
-    winding = np.cumsum(turns.astype(np.int16).reshape(height, width + 1)[:, :-1], axis=1, dtype=np.int16)
-    return winding != 0
+    turns = np.zeros(height * (width + 1), np.int16)
+    np.add.at(turns, place, np.where(above[edge, row], np.int16(1), np.int16(-1)))
+    winding: NDArray[np.int16] = np.cumsum(turns.reshape(height, width + 1)[:, :-1], axis=1, dtype=np.int16)
+    inside: Mask = winding != 0
+    return inside
 
 
 def bounds(outlines: list[Outline], height: int, width: int, margin: int = 0) -> tuple[int, int, int, int]:

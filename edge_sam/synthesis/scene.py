@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.synthesis.backdrops import BACKDROPS, Builder, Stage, paint_outline
+from edge_sam.synthesis.backdrops import BACKDROPS
 from edge_sam.synthesis.camera import photograph
 from edge_sam.synthesis.canvas import ROOT, Canvas
+from edge_sam.synthesis.catalog import Builder
 from edge_sam.synthesis.light import draw_light
 from edge_sam.synthesis.maker import Maker
 from edge_sam.synthesis.outlines import leaf
 from edge_sam.synthesis.palettes import near
 from edge_sam.synthesis.randomness import Randomness
+from edge_sam.synthesis.stuff import Stage, paint_outline
 from edge_sam.synthesis.surfaces import draw_texture
 from edge_sam.synthesis.textures import Picture
 from edge_sam.synthesis.things import Placement, paint_thing

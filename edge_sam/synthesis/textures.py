@@ -73,15 +73,15 @@ class Texture:
         return np.clip(total, 0, 255).astype(np.uint8)
 
     def _plane(self, top: int, left: int, height: int, width: int) -> tuple[Grid, Grid]:
-        """Return whole-pixel coordinates on the surface; a plane is spread out towards its horizon."""
+        """Return whole-pixel coordinates on the surface, to be broadcast; a plane spreads out towards its horizon."""
         rows, columns = np.arange(top, top + height, dtype=np.int32), np.arange(left, left + width, dtype=np.int32)
         if self.horizon is None:
-            return np.broadcast_to(columns, (height, width)), np.broadcast_to(rows[:, None], (height, width))
+            return columns[None], rows[:, None]
         depth = np.maximum(rows - self.horizon, 0.0) + 6.0
         spread = 160.0 / depth
         x = np.floor((columns - 200.0)[None] * spread[:, None]).astype(np.int32)
         y = np.floor(spread * 400.0).astype(np.int32)
-        return x, np.broadcast_to(y[:, None], (height, width))
+        return x, y[:, None]
 
     def _coordinates(self, x: Grid, y: Grid) -> tuple[Grid, Grid]:
         cosine, sine = (rounded(part / self.wavelength) * _ONE for part in self.direction)
@@ -146,7 +146,8 @@ def _cells(along: Grid, across: Grid) -> Field:
 
 def _ridges(along: Grid, across: Grid) -> Field:
     clouds = _look_up(fields().clouds, along, across, 7).astype(np.int16)
-    return np.clip(255 - np.abs(clouds - 128) * 3, 0, 255).astype(np.uint8)
+    ridges: Field = np.clip(255 - np.abs(clouds - 128) * 3, 0, 255).astype(np.uint8)
+    return ridges
 
 
 PATTERNS: dict[str, Callable[[Grid, Grid], Field]] = {

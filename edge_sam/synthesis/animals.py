@@ -1,25 +1,22 @@
-"""Animals, people and plants."""
-
-from collections.abc import Callable
+"""Animals and people."""
 
 from edge_sam.synthesis.maker import Maker
 from edge_sam.synthesis.outlines import (
     Outline,
+    Point,
     blob,
-    circle,
     ellipse,
     leaf,
     limb,
     rectangle,
     roughened,
     smoothed,
-    superellipse,
+    smoothed_line,
     transformed,
 )
 from edge_sam.synthesis.randomness import Randomness
+from edge_sam.synthesis.textures import Texture
 from edge_sam.synthesis.things import Part
-
-Point = tuple[float, float]
 
 
 def quadruped(make: Maker) -> Part:
@@ -57,7 +54,7 @@ def _leg(random: Randomness, x: float, top: float, width: float) -> list[Outline
     return limb([(x, top), knee, foot, (foot[0] + width, foot[1])], [width * 1.8, width, width * 0.75, width * 0.8])
 
 
-def _head(make: Maker, at: Point, size: float, coat: object, masked: bool) -> Part:
+def _head(make: Maker, at: Point, size: float, coat: Texture | None, masked: bool) -> Part:
     random = make.random
     texture = make.surface("fur", 0.6) if coat is None else coat
     x, y = at
@@ -72,7 +69,7 @@ def _head(make: Maker, at: Point, size: float, coat: object, masked: bool) -> Pa
         leaf((x + size * 0.3, y - size * 0.5), (x + size * 0.2, y - size * random.between(1, 2)), 0.4),
     ]
     eye = make.eye(x + size * 0.35, y - size * 0.15, size * 0.14)
-    return Part([skull, *snout, *ears], texture, masked, roundness=0.7, parts=[eye])  # type: ignore[arg-type]
+    return Part([skull, *snout, *ears], texture, masked, roundness=0.7, parts=[eye])
 
 
 def _coat_marks(make: Maker, middle: float, thick: float) -> list[Part]:
@@ -202,119 +199,3 @@ def snake(make: Maker) -> Part:
     curve = smoothed_line(points)
     widths = [width * (0.35 + 0.65 * min(1.0, 4.0 * index / len(curve))) for index in range(len(curve))]
     return Part(limb(curve, widths), make.main(random.choice(["fur", "cloth", "wood"])), roundness=0.8)
-
-
-def smoothed_line(points: list[Point]) -> list[Point]:
-    """Cut the corners of an open line twice; its ends stay."""
-    for _ in range(2):
-        cut = [points[0]]
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
-            cut += [(x0 * 0.75 + x1 * 0.25, y0 * 0.75 + y1 * 0.25), (x0 * 0.25 + x1 * 0.75, y0 * 0.25 + y1 * 0.75)]
-        points = [*cut, points[-1]]
-    return points
-
-
-def tree(make: Maker) -> Part:
-    """Return a tree in leaf."""
-    random = make.random
-    masked = random.chance(0.5)
-    trunk = limb([(random.signed(0.1), 1.0), (random.signed(0.1), 0.0), (0.0, -0.4)], [0.1, 0.07, 0.04])
-    crown_height, crown_width = random.between(0.4, 0.7), random.between(0.35, 0.9)
-    if random.chance(0.25):  # a conifer
-        levels = [leaf((0, -1.0 + 0.2 * level), (0, 0.1 + 0.25 * level), 0.2 + 0.08 * level) for level in range(3)]
-    else:
-        levels = [
-            transformed(blob(random), random.between(0.3, 0.6), 0.0, (random.signed(0.4), random.signed(0.25)))
-            for _ in range(random.integer(2, 6))
-        ]
-        levels = [level * (crown_width, crown_height) / 0.6 + (0, -1.0 + crown_height) for level in levels]
-    crown = Part(levels, make.main("plants"), masked, roundness=0.5, fringe=random.between(0.02, 0.12))
-    return Part([], parts=[Part(trunk, make.surface("wood", 0.5), masked, roundness=0.6), crown])
-
-
-def bare_tree(make: Maker) -> Part:
-    """Return a tree without leaves, or a branch."""
-    random = make.random
-    outlines: list[Outline] = []
-
-    def grow(x: float, y: float, dx: float, dy: float, width: float, level: int) -> None:
-        end = (x + dx, y + dy)
-        outlines.extend(limb([(x, y), end], [width, width * 0.7]))
-        if level:
-            for _ in range(random.integer(2, 3)):
-                turn, shorter = random.signed(0.9), random.between(0.55, 0.85)
-                grow(*end, (dx - dy * turn) * shorter, (dy + dx * turn) * shorter, width * 0.6, level - 1)
-
-    grow(0.0, 1.0, random.signed(0.1), -random.between(0.5, 0.8), random.between(0.05, 0.1), random.integer(2, 3))
-    return Part(outlines, make.main("wood"), roundness=0.5)
-
-
-def bush(make: Maker) -> Part:
-    """Return a bush, a tuft, a coral: a mass with a ragged edge."""
-    random = make.random
-    outlines = [
-        transformed(blob(random), random.between(0.35, 0.7), 0.0, (random.signed(0.5), random.between(0.0, 0.55)))
-        for _ in range(random.integer(1, 4))
-    ]
-    return Part(outlines, make.main("plants"), roundness=0.5, fringe=random.between(0.03, 0.2))
-
-
-def leaves(make: Maker) -> Part:
-    """Return a plant of blades or leaves that start at one point."""
-    random = make.random
-    texture = make.main("plants")
-    count, width, masked = random.integer(3, 11), random.between(0.06, 0.3), random.chance(0.3)
-    parts = []
-    for _ in range(count):
-        tip = (random.signed(1.0), random.between(-1.0, 0.5))
-        parts.append(
-            Part([leaf((random.signed(0.08), 0.95), tip, width)], texture, masked, tone=random.between(0.7, 1.2))
-        )
-    return Part([], parts=parts)
-
-
-def flower(make: Maker) -> Part:
-    """Return a flower, sometimes on its stem."""
-    random = make.random
-    petals, count = make.main("cloth"), random.integer(4, 12)
-    radius = random.between(0.45, 0.7)
-    blades = [
-        leaf((0.0, 0.0), (float(x) * radius, float(y) * radius), random.between(0.2, 0.5)) for x, y in circle(count)
-    ]
-    eye = ellipse(0, 0, radius * 0.28, radius * 0.28)
-    head = [
-        Part(blades, petals, True, roundness=0.4),
-        Part([eye], make.surface("cloth", 0.3), random.chance(0.3), roundness=0.5),
-    ]
-    if random.chance(0.5):
-        return Part([], parts=head)
-    stem = limb([(0, 0), (random.signed(0.2), 0.5), (random.signed(0.2), 1.0)], [0.04, 0.04, 0.05])
-    return Part([], parts=[Part(stem, make.surface("plants", 0.5), roundness=0.4), *head])
-
-
-def mushroom(make: Maker) -> Part:
-    """Return a mushroom, a lamp, a parasol: a cap on a stalk."""
-    random = make.random
-    wide, top = random.between(0.5, 1.0), random.between(-0.95, -0.4)
-    cap = superellipse(0, top + 0.3, wide, random.between(0.2, 0.4), random.integer(0, 1))
-    stalk = limb([(0, top + 0.4), (random.signed(0.1), 0.9)], [random.between(0.05, 0.2), random.between(0.05, 0.25)])
-    masked = random.chance(0.6)
-    upper = Part(
-        [cap], make.main("cloth"), masked, roundness=0.8, gloss=random.between(0, 0.3), parts=make.marks("cloth", 0.3)
-    )
-    return Part([], parts=[Part(stalk, make.surface("fur", 0.5), masked, roundness=0.7), upper])
-
-
-LIVING: dict[Callable[[Maker], Part], float] = {
-    quadruped: 5,
-    person: 5,
-    bird: 2.5,
-    fish: 2,
-    snake: 1,
-    tree: 2,
-    bare_tree: 0.7,
-    bush: 2,
-    leaves: 1,
-    flower: 1,
-    mushroom: 1.2,
-}

@@ -11,6 +11,7 @@ Point = tuple[float, float]
 WIDTH, HEIGHT = 400, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 12, 44
 _TICKS = 4
+_MOST_TICKS = 6
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,19 @@ class _Scale:
     def ticks(self) -> list[float]:
         """Round values on the scale."""
         if self.logarithmic:
-            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            decades = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
-            inside = [value for value in decades if self.low <= value <= self.high * (1 + 1e-9)]
-            return inside[:: math.ceil(len(inside) / 6)] if inside else [self.low, self.high]
+            return _decades(self.low, self.high)
         step = round_step((self.high - self.low) / _TICKS)
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Return powers of ten between the ends, and where these are few 2 and 5 times of them, too."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    inside = [factor * 10.0**power for power in powers for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
+    if len(inside) > _MOST_TICKS:
+        inside = [10.0**power for power in powers if low <= 10.0**power <= high]
+    return inside[:: math.ceil(len(inside) / _MOST_TICKS)] if inside else [low, high]
 
 
 def round_step(step: float) -> float:

@@ -70,8 +70,8 @@ class Answer:
 def choose_examples(source: Source, names: Sequence[str], count: int, instances: int) -> list[Example]:
     """Choose masks by the order of names and of masks, never by how well somebody does on them.
 
-    Pictures lie evenly in the order of names; of each the first mask of a size that can be seen is taken, among those
-    that are measured; prompts take turns.
+    Pictures lie evenly in the order of names; of each the middle one is taken of the measured masks that are of a size
+    that can be seen; prompts take turns.
 
     Args:
         source: the pictures.
@@ -87,7 +87,7 @@ def choose_examples(source: Source, names: Sequence[str], count: int, instances:
             found = parse_annotations(source.read_annotation_bytes(names[position])).annotations[:instances]
         except BrokenSample:
             continue  # the evaluation has left it out, too, and named it
-        number = _first_visible(found)
+        number = _visible(found)
         truth = found[number].decode()
         examples.append(
             Example(
@@ -103,11 +103,12 @@ def choose_examples(source: Source, names: Sequence[str], count: int, instances:
     return examples
 
 
-def _first_visible(annotations: list[Annotation]) -> int:
-    """Return the number of the first mask of a size that can be seen, or else of the largest."""
+def _visible(annotations: list[Annotation]) -> int:
+    """Return the number of the middle one of the masks of a size that can be seen, or else of the largest."""
     low, high = SHARE_OF_PICTURE
     shares = [annotation.area / (annotation.size[0] * annotation.size[1]) for annotation in annotations]
-    return next((i for i, share in enumerate(shares) if low <= share <= high), int(np.argmax(shares)))
+    seen = [number for number, share in enumerate(shares) if low <= share <= high]
+    return seen[len(seen) // 2] if seen else int(np.argmax(shares))
 
 
 def answer(predictor: SamPredictor, example: Example) -> Answer:

@@ -1,6 +1,7 @@
 """The user's own pictures, looked at before work begins on them."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sam.data.annotations import BrokenSample, parse_annotations
@@ -8,7 +9,20 @@ from edge_sam.data.sources import Source, open_source
 from edge_sam.errors import EdgeSamError
 
 
-def check_data(root: Path, split: str, images: int, at_least: int) -> tuple[int, str]:
+@dataclass(frozen=True)
+class Checked:
+    """What was found in a split.
+
+    Attributes:
+        usable: images with a usable mask.
+        sha256: of their names and annotations.
+    """
+
+    usable: int
+    sha256: str
+
+
+def check_data(root: Path, split: str, images: int, at_least: int) -> Checked:
     """Insist that the first images of a split can be worked with; pictures are not decoded yet.
 
     Args:
@@ -16,9 +30,6 @@ def check_data(root: Path, split: str, images: int, at_least: int) -> tuple[int,
         split: ``train`` or ``val``.
         images: the first so many by name are looked at.
         at_least: so many of them must have a usable mask.
-
-    Returns:
-        How many of them have one, and a hash of their names and annotations.
 
     Raises:
         EdgeSamError: no such folder or split, no image, no annotation, or too few that are usable.
@@ -43,7 +54,7 @@ def check_data(root: Path, split: str, images: int, at_least: int) -> tuple[int,
     usable = len(names) - len(problems)
     if usable < at_least:
         raise EdgeSamError(_too_few(root, split, source, usable, at_least, problems))
-    return usable, digest.hexdigest()
+    return Checked(usable, digest.hexdigest())
 
 
 def _too_few(root: Path, split: str, source: Source, usable: int, at_least: int, problems: list[str]) -> str:

@@ -49,9 +49,7 @@ def _miou(outcome: Outcome) -> Chart:
 
 def _phase_1(outcome: Outcome) -> Chart:
     lines = [Line("distance of the embeddings", "phase-1", _series(outcome, "phase 1", "train/pixel_wise"))]
-    text = (
-        "Squared distance between the student's and the teacher's embedding, as published: summed, over the mean area."
-    )
+    text = "Squared difference of the student's and the teacher's embedding, a mean over the unpadded area."
     picture = line_chart("loss of phase 1", lines, _SEEN, logarithmic=True)
     return Chart("Loss of phase 1 (logarithmic)", picture, lines, text)
 

@@ -5,7 +5,6 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +23,6 @@ from edge_sam.demo.explanations import CAVEATS, STEPS
 from edge_sam.demo.gallery import make_gallery
 from edge_sam.demo.learning_curves import make_charts
 from edge_sam.demo.outcome import MODELS, STYLES, Outcome
-from edge_sam.demo.plan import QUICK
 from edge_sam.modeling.checkpoints import file_sha256
 
 _LINE = 100
@@ -42,7 +40,7 @@ def write_report(outcome: Outcome, path: Path) -> None:
         style=Markup(folder.joinpath("report.css").read_text()),
         total_time=_spoken(sum(entry.seconds for entry in outcome.chain.journal.walked())),
         finding=_finding(outcome),
-        quick=outcome.plan == QUICK,
+        quick=outcome.plan.name == "quick",
         instances=outcome.instances,
         images=outcome.images,
         unseen="neither teacher nor student learnt from" if outcome.draws else "no student learnt from",
@@ -163,7 +161,6 @@ masks, scores, _ = predictor.predict(point_coords=np.array([[250, 187]]), point_
 def _provenance(outcome: Outcome) -> list[tuple[str, str]]:
     chain, plan = outcome.chain, outcome.plan
     teacher = outcome.evaluations["teacher"]
-    sizes = {key: value for key, value in asdict(plan).items() if key != "seconds"}
     drawn = "drawn by edgesam synth" if outcome.draws else "given"
     return [
         ("date", date.today().isoformat()),
@@ -172,7 +169,7 @@ def _provenance(outcome: Outcome) -> list[tuple[str, str]]:
                      f"{platform.python_version()}"),
         ("seed", f"{chain.seed} of weights, order and prompts; 0 of the evaluation's clicks"),
         ("images", f"{typed(chain.data)}, {drawn}"),
-        ("sizes", ", ".join(f"{key} {value}" for key, value in sizes.items())),
+        ("sizes", ", ".join(f"{key} {value}" for key, value in plan.sizes().items())),
         ("teacher's network", f"{chain.teacher_type}, {chain.image_size} px, neck {chain.upsample_mode}"),
         ("student's network", f"rep_vit_m1, {chain.image_size} px, neck {chain.upsample_mode}, {PHASE_2.stem}"),
         *((f"{name}'s SHA-256", f"{file_sha256(path)} {typed(path)}") for name, path in outcome.models.items()),

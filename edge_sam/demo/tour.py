@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,13 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
     if not (ROOT / "training").is_dir():
         raise EdgeSamError(f"{ROOT} holds no training/ folder: the demo runs from a clone of the repository")
     network = _network_of(teacher)
-    identity = {"teacher_sha256": file_sha256(teacher), "plan": asdict(plan), "data": _data_identity(data, plan)}
-    _claim(output, json.loads(json.dumps(identity)))
+    given = [f"drawn with seeds {TRAIN_SEED} and {VAL_SEED}"]
+    if data is not None:
+        train = check_data(data, "train", plan.train_images, plan.batch_size)
+        val = check_data(data, "val", plan.val_images, 1)
+        plan = plan.for_images(train.usable)
+        given = [str(typed(data)), train.sha256, val.sha256]
+    _claim(output, {"teacher": file_sha256(teacher), "sizes": plan.sizes(), "data": given})
     chain = Chain(
         (data or output / "data").resolve(), teacher.resolve(), output.resolve(),
         teacher_type=network["MODEL.TYPE"], image_size=network["DATA.IMG_SIZE"], fuse=network["DISTILL.FUSE"],
@@ -104,15 +109,6 @@ def _network_of(teacher: Path) -> dict[str, Any]:
     return network
 
 
-def _data_identity(data: Path | None, plan: Plan) -> list[str]:
-    """Return what tells a given folder from another, or from itself with other pictures; it is checked on the way."""
-    if data is None:
-        return [f"drawn with seeds {TRAIN_SEED} and {VAL_SEED}"]
-    _, train = check_data(data, "train", plan.train_images, plan.batch_size)
-    _, val = check_data(data, "val", plan.val_images, 1)
-    return [str(typed(data)), train, val]
-
-
 def _claim(output: Path, identity: dict[str, Any]) -> None:
     """Insist that ``output`` is of this tour: results of another one must not be taken for its own."""
     note = output / "tour.json"
@@ -122,7 +118,7 @@ def _claim(output: Path, identity: dict[str, Any]) -> None:
             changed = [key for key in identity if found.get(key) != identity[key]]
             if changed:
                 raise EdgeSamError(
-                    f"{output}: holds a tour of other {' and '.join(changed)}: choose another --output, or delete it"
+                    f"{output}: holds a tour with other {' and '.join(changed)}: choose another --output, or delete it"
                 )
             return
         output.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,6 @@ def mask_dice(logits: Tensor, target: Tensor, valid: Tensor | None = None, smoot
     return 1 - dice
 
 
-@torch.no_grad()
 def mask_iou(predicted: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
     """IoU of each predicted mask with a target that may cover pixels in part: sum of minima / sum of maxima.
 

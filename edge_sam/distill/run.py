@@ -169,9 +169,8 @@ def _announce(
     settings, rate = config.TRAIN, trainer.rate
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "CPU"
     precision = "bf16 autocast" if config.AMP_ENABLE else "float32"
-    say(
-        f"{describe_task(config)}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px on {world.size} x {device}, {precision}"
-    )
+    where = f"{config.DATA.IMG_SIZE} px on {world.size} x {device}, {precision}"
+    say(f"{describe_task(config)}: {config.MODEL.TYPE} at {where}")
     embeddings = f", embeddings of {config.DISTILL.TEACHER_EMBED_PATH}" if embedder_file(config) else ""
     say(
         f"{len(dataset)} images of {config.DATA.DATA_PATH}{embeddings}; "
@@ -185,6 +184,7 @@ def _announce(
     if settings.DECODER_LR_SCALE != 1:
         say(f"prompt encoder and mask decoder learn at {settings.DECODER_LR_SCALE:g} times that rate")
     if settings.WARMUP_EPOCHS >= settings.EPOCHS:
-        say(f"the run ends within its warm-up: TRAIN.WARMUP_EPOCHS {settings.WARMUP_EPOCHS:g}, EPOCHS {settings.EPOCHS}")
+        within = f"TRAIN.WARMUP_EPOCHS {settings.WARMUP_EPOCHS:g}, EPOCHS {settings.EPOCHS}"
+        say(f"the run ends within its warm-up: {within}")
     if trainer.step:
         say(f"{trainer.step} steps are done")

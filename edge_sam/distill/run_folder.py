@@ -235,7 +235,9 @@ class RunFolder:
     def _read_refusals(self) -> list[tuple[Split, Refusal]]:
         if not self._world.is_main:
             return []
-        return [(record.pop("split"), Refusal(**record)) for record in _read_lines(self.path / "refused.jsonl")]
+        records = _read_lines(self.path / "refused.jsonl")
+        # An embedding pass of the same configuration and tag writes its list there, of images that no run reads.
+        return [(record.pop("split"), Refusal(**record)) for record in records if "split" in record]
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

@@ -95,6 +95,16 @@ def test_refusals_are_listed_once(folder, config):
     again.close()
 
 
+def test_what_an_embedding_pass_listed_in_the_same_folder_is_no_refusal_of_the_run(folder, config):
+    (folder.path / "refused.jsonl").write_text('{"image_id": "a", "reason": "truncated"}\n')
+    folder.close()
+    again = RunFolder(config, ALONE)
+    again.begin(START, 10)
+    assert again.refuse([Refusal("b", "gone")], "train") == 1
+    assert [line["image_id"] for line in lines(again, "refused.jsonl")] == ["a", "b"]
+    again.close()
+
+
 def test_two_runs_in_one_folder_refuse_each_other(config):
     config.run_folder.mkdir(parents=True)
     folder = RunFolder(config, ALONE)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import embedding_store, evaluating, loading, training_steps
+from benchmarks import embedding_store, evaluating, loading, synthesis, training_steps
 from benchmarks.measurement import HEADER, Measurement
 
 MEASURES: dict[str, Callable[[], list[Measurement]]] = {
     "loading": loading.measure,
+    "synthesis": synthesis.measure,
     "embedding_store": embedding_store.measure,
     "training_steps": training_steps.measure,
     "evaluating": evaluating.measure,

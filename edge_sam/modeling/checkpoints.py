@@ -116,16 +116,8 @@ def load_official(module: nn.Module, state: Mapping[str, Tensor], source: str) -
     for name, own in names.items():
         if state[name].shape != own_state[own].shape:
             found, expected = tuple(state[name].shape), tuple(own_state[own].shape)
-            advice = _image_size_hint(name, found)
-            raise EdgeSamError(f"{source}: {name} has shape {found}, this {_kind(module)} has {expected}{advice}")
+            raise EdgeSamError(f"{source}: {name} has shape {found}, this {_kind(module)} has {expected}")
     module.load_state_dict({own: state[name] for name, own in names.items()})
-
-
-def _image_size_hint(name: str, shape: tuple[int, ...]) -> str:
-    """Say which image size a SAM was made for, where its position embedding (1, s/16, s/16, C) is of another one."""
-    if not name.endswith("pos_embed") or len(shape) != 4:
-        return ""
-    return f"; it was made for images of {16 * shape[1]} px: set DATA.IMG_SIZE {16 * shape[1]}"
 
 
 def _listed(what: str, names: list[str]) -> str:

@@ -157,13 +157,6 @@ def test_missing_and_unexpected_tensors_are_counted_and_named(fresh):
     assert torch.equal(fresh.state_dict()["trunk.stem.conv2.c.weight"], before)
 
 
-def test_a_sam_of_another_image_size_names_its_size():
-    small, large = torch.nn.Module(), torch.nn.Module()
-    small.pos_embed, large.pos_embed = (torch.nn.Parameter(torch.zeros(1, side, side, 8)) for side in (16, 64))
-    with pytest.raises(EdgeSamError, match=r"pos_embed has shape \(1, 64, 64, 8\).* 1024 px: set DATA.IMG_SIZE 1024"):
-        load_official(small, large.state_dict(), "sam.pth")
-
-
 def test_a_wrong_shape_is_named_and_nothing_is_loaded(fresh):
     state = {name: tensor + 1 for name, tensor in official_state(fresh).items()}
     state["neck.0.weight"] = torch.zeros(256, 128, 1, 1)

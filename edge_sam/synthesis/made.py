@@ -1,5 +1,7 @@
 """Buildings, boxes, vehicles and furniture."""
 
+import numpy as np
+
 from edge_sam.synthesis.maker import Maker
 from edge_sam.synthesis.outlines import (
     Outline,
@@ -91,10 +93,7 @@ def box(make: Maker) -> Part:
 
 
 def _polygon(points: list[tuple[float, float]]) -> Outline:
-    outline = rectangle(0, 0, 1, 1)
-    for index, point in enumerate(points):
-        outline[index] = point
-    return outline
+    return np.array(points, dtype=float)
 
 
 def vehicle(make: Maker) -> Part:

@@ -49,6 +49,6 @@ def test_download_refuses_other_contents_than_the_name_says(tmp_path, server, ca
 
 def test_demo_names_what_is_missing(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["demo", "--data", str(tmp_path / "nowhere")])
+        main(["demo", "--teacher", str(tmp_path / "nowhere.safetensors")])
     assert ended.value.code == 1
-    assert "nowhere" in capsys.readouterr().err
+    assert "nowhere.safetensors: no such teacher checkpoint" in capsys.readouterr().err

@@ -86,6 +86,8 @@ class Chain:
         """Write a checkpoint as a whole model and return the file; phase 1's gets the teacher's decoder."""
         target = checkpoint.with_name(f"{checkpoint.stem}_model.safetensors")
         phase = _phase(checkpoint)
+        if target.is_file() and checkpoint.is_file() and target.stat().st_mtime < checkpoint.stat().st_mtime:
+            target.unlink()  # of a checkpoint that was trained again since
         decoder = ("--encoder-only", "--teacher", typed(self.teacher)) if phase == "phase 1" else ()
         self._run(
             f"convert {phase}", target,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -106,6 +107,19 @@ def test_an_evaluation_is_used_for_its_own_checkpoint_alone(chain, commands):
     chain.teacher.write_bytes(b"another teacher")
     chain.evaluate(chain.teacher, 5, 6)
     assert len(commands) == 2
+
+
+def test_a_checkpoint_that_was_trained_again_is_converted_again(chain, commands):
+    checkpoint = chain.phase_1("demo", 8, 1)
+    for _ in range(2):
+        target = chain.convert(checkpoint)
+        if not target.exists():
+            target.write_bytes(b"converted")
+    assert len(commands) == 2
+    later = target.stat().st_mtime + 10
+    os.utime(checkpoint, (later, later))
+    chain.convert(checkpoint)
+    assert len(commands) == 3
 
 
 def test_a_step_that_fails_ends_the_chain_and_is_not_taken_for_done(chain, tmp_path, capfd):

@@ -88,7 +88,7 @@ class DataSettings(Section):
     DATASET: Literal["sa1b"] = "sa1b"
     DATA_PATH: str = "datasets/SA-1B"
     """Folder with ``images/`` and ``annotations/``, or a folder of SA-1B tars."""
-    IMG_SIZE: Annotated[int, Field(ge=256, le=1024, multiple_of=64)] = 1024
+    IMG_SIZE: Annotated[int, Field(ge=128, le=1024, multiple_of=64)] = 1024
     """Long side of the resized image and side of the padded square, in pixels."""
     BATCH_SIZE: Count = 8
     """Images a process and step."""

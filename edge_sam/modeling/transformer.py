@@ -2,10 +2,14 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_sam.modeling.common import MLPBlock
+
+_LIKENESS = 2.0
+"""How much larger than torch's the fresh weights of queries are: scores are small beside those of a trained model."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -32,6 +36,19 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(embed_dim, inner_dim)
         self.v_proj = nn.Linear(embed_dim, inner_dim)
         self.out_proj = nn.Linear(inner_dim, embed_dim)
+        self._start_by_likeness()
+
+    @torch.no_grad()
+    def _start_by_likeness(self) -> None:
+        """Let fresh queries and keys be the same projection, so that what is alike attends to what is alike.
+
+        Positions are Fourier features, whose dot product falls with their distance: prompts and pixels find each other
+        from the first step on, instead of after hundreds.
+        """
+        self.q_proj.weight.mul_(_LIKENESS)
+        self.k_proj.weight.copy_(self.q_proj.weight)
+        self.q_proj.bias.zero_()
+        self.k_proj.bias.zero_()
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from ``q`` (N, L, C) to ``k`` and ``v`` (N, S, C): (N, L, C)."""

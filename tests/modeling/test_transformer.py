@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from edge_sam.modeling.prompt_encoder import PromptEncoder
 from edge_sam.modeling.transformer import Attention, TwoWayTransformer, attend
 
 
@@ -52,3 +53,13 @@ def test_shapes_and_gradients():
     # A constant added to all keys changes no softmax, hence the gradient of 0 for their biases.
     dead = [name for name, p in transformer.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert [name for name in dead if not name.endswith("k_proj.bias")] == []
+
+
+def test_fresh_attention_finds_what_is_alike():
+    torch.manual_seed(0)
+    encoder = PromptEncoder(image_embedding_size=(16, 16), input_image_size=(256, 256))
+    positions = encoder.get_dense_pe().flatten(2).transpose(1, 2)
+    attention = Attention(256, 8, downsample_rate=2)
+    queries = positions[:, [17, 200]]
+    scores = attention._heads(attention.q_proj(queries)) @ attention._heads(attention.k_proj(positions)).mT
+    assert scores.mean(dim=1)[0].argmax(dim=1).tolist() == [17, 200]

@@ -30,6 +30,10 @@ _SKIPPED = 1.0
 """Seconds under which a step cannot have run: it was done before."""
 
 
+_BELIEVED = 30.0
+"""Seconds' worth of belief in the expected pace, so that one slow start does not make hours of minutes."""
+
+
 def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path:
     """Run the whole chain at the teacher's size, print the table and write the report.
 
@@ -147,7 +151,7 @@ class _Announcer:
             self._taken[self._begun[0]] = now - self._begun[1]
         self._begun = (step, now)
         expected = sum(self.plan.seconds[name] for name in self._taken)
-        pace = sum(self._taken.values()) / expected if self._taken else 1.0
+        pace = (_BELIEVED + sum(self._taken.values())) / (_BELIEVED + expected)
         left = timedelta(seconds=round(pace * sum(self.plan.seconds[name] for name in self._left)))
         number = self._steps - len(self._left) + 1
         print(f"\n[{number}/{self._steps}] {step}; about {left} left in all", flush=True)

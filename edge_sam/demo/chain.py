@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from edge_sam.demo.journal import Journal
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.network_settings import read_network_settings
 
 ROOT = Path(__file__).parents[2]
 _CONFIGS = Path("training/configs")
@@ -53,6 +54,20 @@ class Chain:
     seed: int = 0
     train_images: int = -1
     announce: Callable[[str], None] = print
+
+    @classmethod
+    def for_teacher(cls, data: Path, teacher: Path, folder: Path, **settings: Any) -> Self:  # noqa: ANN401
+        """Return the chain of a teacher whose file tells its network; ``settings`` are the other attributes.
+
+        Raises:
+            EdgeSamError: no such file, or one that does not tell.
+        """
+        network = network_of(teacher)
+        return cls(
+            data.resolve(), teacher.resolve(), folder.resolve(),
+            teacher_type=network["MODEL.TYPE"], image_size=network["DATA.IMG_SIZE"], fuse=network["DISTILL.FUSE"],
+            upsample_mode=network["DISTILL.UPSAMPLE_MODE"], **settings,
+        )  # fmt: skip
 
     @cached_property
     def journal(self) -> Journal:
@@ -158,6 +173,20 @@ class Chain:
             done = subprocess.run([*_PROGRAMS[program], *words], cwd=ROOT, check=False)
             if done.returncode:
                 raise EdgeSamError(f"{words[0]} ended with status {done.returncode}; its own message is above")
+
+
+def network_of(teacher: Path) -> dict[str, Any]:
+    """Return the teacher's network settings, all four."""
+    if not teacher.is_file():
+        raise EdgeSamError(f"{teacher}: no such teacher checkpoint; edgesam demo --teacher FILE names your own")
+    network = read_network_settings(teacher)
+    missing = {"MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE"} - network.keys()
+    if missing:
+        raise EdgeSamError(
+            f"{teacher}: does not tell its {', '.join(sorted(missing))}; a file of scripts/convert_weights.py "
+            "--safetensors does"
+        )
+    return network
 
 
 def _phase(checkpoint: Path) -> str:

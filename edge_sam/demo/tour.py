@@ -11,14 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_sam.atomic_writing import write_atomically
-from edge_sam.demo.chain import ROOT, Chain, typed
+from edge_sam.demo.chain import ROOT, Chain, network_of, typed
 from edge_sam.demo.given_data import check_data
 from edge_sam.demo.outcome import MODELS, Outcome
 from edge_sam.demo.plan import Plan
 from edge_sam.demo.report import write_report
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
-from edge_sam.modeling.network_settings import read_network_settings
 
 LAB_TEACHER = ROOT / "lab_teacher" / "lab_teacher_256.safetensors"
 
@@ -52,7 +51,7 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
     """
     if not (ROOT / "training").is_dir():
         raise EdgeSamError(f"{ROOT} holds no training/ folder: the demo runs from a clone of the repository")
-    network = _network_of(teacher)
+    network_of(teacher)  # the first thing that can be wrong
     given = [f"drawn with seeds {TRAIN_SEED} and {VAL_SEED}"]
     if data is not None:
         train = check_data(data, "train", plan.train_images, plan.batch_size)
@@ -60,10 +59,8 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
         plan = plan.for_images(train.usable)
         given = [str(typed(data)), train.sha256, val.sha256]
     _claim(output, {"teacher": file_sha256(teacher), "sizes": plan.sizes(), "data": given})
-    chain = Chain(
-        (data or output / "data").resolve(), teacher.resolve(), output.resolve(),
-        teacher_type=network["MODEL.TYPE"], image_size=network["DATA.IMG_SIZE"], fuse=network["DISTILL.FUSE"],
-        upsample_mode=network["DISTILL.UPSAMPLE_MODE"],
+    chain = Chain.for_teacher(
+        data or output / "data", teacher, output,
         train_images=plan.train_images, announce=_Announcer(plan, draws=data is None),
     )  # fmt: skip
     outcome = _walk(chain, plan, draws=data is None)
@@ -97,20 +94,6 @@ def _walk(chain: Chain, plan: Plan, draws: bool) -> Outcome:
     models = dict(zip(MODELS, (chain.teacher, student_1, student_2), strict=True))
     evaluations = {name: chain.evaluate(path, plan.val_images, plan.instances) for name, path in models.items()}
     return Outcome(chain, plan, draws, models, evaluations, {"phase 1": phase_1.parent, "phase 2": phase_2.parent})
-
-
-def _network_of(teacher: Path) -> dict[str, Any]:
-    """Return the teacher's network settings, all four."""
-    if not teacher.is_file():
-        raise EdgeSamError(f"{teacher}: no such teacher checkpoint; edgesam demo --teacher FILE names your own")
-    network = read_network_settings(teacher)
-    missing = {"MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE"} - network.keys()
-    if missing:
-        raise EdgeSamError(
-            f"{teacher}: does not tell its {', '.join(sorted(missing))}; a file of scripts/convert_weights.py "
-            "--safetensors does"
-        )
-    return network
 
 
 def _claim(output: Path, identity: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from edge_sam.data.run_length import compressed_totals, uncompressed_totals
+from edge_sam.data.run_length import compressed_totals, decode_crop, uncompressed_totals
 from edge_sam.errors import EdgeSamError
 
 _TOLERANCE = 1.0
@@ -35,6 +35,7 @@ class Annotation:
         box_xyxy: ``(4,)`` left, top, right, bottom.
         point: ``(2,)`` x, y.
         area: pixels, as the file says.
+        annotation_id: its ``id`` in the file; -1 where that is no number.
     """
 
     segmentation: dict[str, Any] | list[list[float]]
@@ -42,6 +43,7 @@ class Annotation:
     box_xyxy: NDArray[np.float64]
     point: NDArray[np.float64]
     area: float
+    annotation_id: int = -1
 
     @property
     def rle(self) -> dict[str, Any]:
@@ -57,6 +59,14 @@ class Annotation:
         """Return the mask, ``(height, width)``, 0 or 1."""
         mask: NDArray[np.uint8] = mask_utils.decode(self.rle)
         return mask
+
+    def decode_crop(self) -> tuple[NDArray[np.uint8], int, int]:
+        """Return the part of the mask that is not empty, much faster than the whole of a large picture.
+
+        Returns:
+            See :func:`edge_sam.data.run_length.decode_crop`.
+        """
+        return decode_crop(self.rle["counts"], self.size[0])
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ def _annotation(entry: Any, size: tuple[int, int], pixels: int, mask_area: int) 
         box_xyxy=_box(entry.get("bbox"), size),
         point=_point(entry.get("point_coords"), size),
         area=float(area),
+        annotation_id=number if type(number := entry.get("id")) is int else -1,
     )
 
 

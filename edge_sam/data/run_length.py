@@ -76,13 +76,39 @@ def decode_columns(text: str | bytes, height: int, first: int, last: int) -> NDA
     Returns:
         0 or 1, ``(height, last - first)``, in column order.
     """
+    return _columns(np.cumsum(_sound_runs(text)), height, first, last)
+
+
+def decode_crop(text: str | bytes, height: int) -> tuple[NDArray[np.uint8], int, int]:
+    """Decode the part of sound compressed run lengths that is not empty.
+
+    Returns:
+        0 or 1, ``(rows, columns)``, without an empty border (nothing at all where the mask is empty), in column order;
+        and the numbers of its first row and of its first column in the picture.
+    """
+    runs = _sound_runs(text)
+    bounds = np.cumsum(runs)
+    in_mask = np.flatnonzero(runs[1::2]) * 2 + 1
+    if not in_mask.size:
+        return np.zeros((0, 0), np.uint8), 0, 0
+    left, right = int(bounds[in_mask[0] - 1]) // height, int(bounds[in_mask[-1]] - 1) // height + 1
+    pixels = _columns(bounds, height, left, right)
+    rows = np.flatnonzero(pixels.any(axis=1))
+    return pixels[rows[0] : rows[-1] + 1], int(rows[0]), left
+
+
+def _sound_runs(text: str | bytes) -> NDArray[np.int64]:
     codes = np.frombuffer(text.encode() if isinstance(text, str) else text, np.uint8) - _CODE_OF_ZERO
     differences, _ = _numbers(codes, np.flatnonzero((codes & _MORE_DIGITS) == 0))
     position = np.arange(len(differences))
-    runs = _undo_differences(differences, position, np.array([0]), np.array([len(position)]))
-    bounds = np.cumsum(runs).clip(first * height, last * height)
-    lengths = np.diff(bounds, prepend=first * height)
-    return np.repeat((position & 1).astype(np.uint8), lengths).reshape(last - first, height).T
+    return _undo_differences(differences, position, np.array([0]), np.array([len(position)]))
+
+
+def _columns(bounds: NDArray[np.int64], height: int, first: int, last: int) -> NDArray[np.uint8]:
+    """Return the columns from ``first`` up to ``last`` of a mask whose runs end at ``bounds``."""
+    lengths = np.diff(bounds.clip(first * height, last * height), prepend=first * height)
+    values = (np.arange(len(bounds)) & 1).astype(np.uint8)
+    return np.repeat(values, lengths).reshape(last - first, height).T
 
 
 def _numbers(codes: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

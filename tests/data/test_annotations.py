@@ -48,6 +48,13 @@ def test_fields():
     assert found.point.tolist() == [10.5, 6.25]
     assert found.area == 84
     assert found.size == (HEIGHT, WIDTH)
+    assert found.annotation_id == 7
+
+
+@pytest.mark.parametrize("missing", [..., "a7", True, 7.5])
+def test_an_id_that_is_no_number_is_none(missing):
+    (found,) = parse_annotations(content(annotation(id=missing))).annotations
+    assert found.annotation_id == -1
 
 
 @pytest.mark.parametrize("form", [compressed, uncompressed])
@@ -73,6 +80,11 @@ def test_any_mask_decodes_from_both_forms(height, width, seed):
     ]
     for found in parse_annotations(content(*entries, width=width, height=height)).annotations:
         assert np.array_equal(found.decode(), mask)
+        crop, top, left = found.decode_crop()
+        assert crop[[0, -1]].any(axis=1).all() and crop[:, [0, -1]].any(axis=0).all(), "no empty border"
+        whole = np.zeros_like(mask)
+        whole[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        assert np.array_equal(whole, mask)
 
 
 def test_box_just_over_the_edge_is_clipped():

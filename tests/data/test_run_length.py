@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as mask_utils
 
-from edge_sam.data.run_length import compressed_totals, decode_columns, uncompressed_totals
+from edge_sam.data.run_length import compressed_totals, decode_columns, decode_crop, uncompressed_totals
 
 masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1))
 
@@ -59,3 +59,21 @@ def test_columns_are_those_of_the_mask(mask, data):
     text = encode(mask)
     for form in (text, text.decode()):
         np.testing.assert_array_equal(decode_columns(form, height, first, last), mask[:, first:last])
+
+
+@given(masks, st.data())
+def test_crops_are_the_masks_without_their_empty_border(mask, data):
+    height, width = mask.shape
+    changes = np.flatnonzero(np.diff(mask.ravel(order="F"), prepend=0, append=2))
+    runs = np.diff(changes, prepend=0).tolist()
+    for _ in range(data.draw(st.integers(0, 2), label="runs of no length")):
+        place = data.draw(st.integers(0, len(runs) - 1))
+        kept = data.draw(st.integers(0, runs[place]))
+        runs[place : place + 1] = [kept, 0, runs[place] - kept]
+    text = mask_utils.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"]
+    crop, top, left = decode_crop(text, height)
+    whole = np.zeros_like(mask)
+    whole[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+    np.testing.assert_array_equal(whole, mask)
+    border = [crop[[0, -1]].any(axis=1), crop[:, [0, -1]].any(axis=0)] if mask.any() else []
+    assert np.all(border) and bool(crop.size) == mask.any()

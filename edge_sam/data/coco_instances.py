@@ -1,6 +1,7 @@
-"""COCO's instances files: images and the entries of each, as they stand there."""
+"""COCO's instances files, and LVIS's: images and the entries of each, as they stand there."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,8 +37,30 @@ class CocoImage:
         return self.path.stem
 
 
-def read_coco(file: Path) -> list[CocoImage]:
-    """Read an instances file; images are sorted by name.
+@dataclass(frozen=True)
+class CocoInstances:
+    """What an instances file holds.
+
+    Attributes:
+        images: sorted by name.
+        categories: their entries, each with an ``id`` of its own; none where the file has no list of them.
+    """
+
+    images: list[CocoImage]
+    categories: list[Entry]
+
+
+def file_name(entry: Entry) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return where COCO says that an image's picture lies."""
+    return entry.get("file_name")
+
+
+def read_coco(file: Path, picture_of: Callable[[Entry], Any] = file_name) -> CocoInstances:
+    """Read an instances file.
+
+    Args:
+        file: COCO's JSON.
+        picture_of: gives the path of an image's picture, below the folder of images, by its entry.
 
     Raises:
         EdgeSamError: no such file, not of COCO's form, an annotation of an unknown image, two images of one name.
@@ -53,7 +76,7 @@ def read_coco(file: Path) -> list[CocoImage]:
         raise EdgeSamError(f"{file}: is a COCO panoptic file; an instances file is needed")
     if not images or not annotations:
         raise EdgeSamError(f"{file}: holds {len(images)} images and {len(annotations)} annotations; both are needed")
-    by_id = _images_by_id(file, images)
+    by_id = _images_by_id(file, images, picture_of)
     unknown = [entry for entry in annotations if _key(entry.get("image_id")) not in by_id]
     if unknown:
         raise EdgeSamError(
@@ -62,7 +85,7 @@ def read_coco(file: Path) -> list[CocoImage]:
         )
     for entry in annotations:
         by_id[_key(entry["image_id"])].annotations.append(entry)
-    return sorted(by_id.values(), key=lambda image: image.name)
+    return CocoInstances(sorted(by_id.values(), key=lambda image: image.name), _categories(file, tree))
 
 
 def _entries(file: Path, tree: Any, key: str) -> list[Entry]:  # noqa: ANN401 - whatever the file holds
@@ -72,11 +95,19 @@ def _entries(file: Path, tree: Any, key: str) -> list[Entry]:  # noqa: ANN401 - 
     return entries
 
 
-def _images_by_id(file: Path, entries: list[Entry]) -> dict[str, CocoImage]:
+def _categories(file: Path, tree: Entry) -> list[Entry]:
+    categories = _entries(file, tree, "categories") if "categories" in tree else []
+    ids = [entry.get("id") for entry in categories]
+    if not all(type(one) is int for one in ids) or len(set(ids)) < len(ids):
+        raise EdgeSamError(f"{file}: the ids of its categories are no different whole numbers: {ids}"[:300])
+    return categories
+
+
+def _images_by_id(file: Path, entries: list[Entry], picture_of: Callable[[Entry], Any]) -> dict[str, CocoImage]:
     by_id: dict[str, CocoImage] = {}
     by_name: dict[str, CocoImage] = {}
     for entry in entries:
-        image = _image(file, entry)
+        image = _image(file, entry, picture_of(entry))
         if by_id.setdefault(_key(entry["id"]), image) is not image:
             raise EdgeSamError(f"{file}: two images have the id {entry['id']!r}")
         other = by_name.setdefault(image.name, image)
@@ -85,17 +116,18 @@ def _images_by_id(file: Path, entries: list[Entry]) -> dict[str, CocoImage]:
     return by_id
 
 
-def _image(file: Path, entry: Entry) -> CocoImage:
-    name, width, height = (entry.get(key) for key in ("file_name", "width", "height"))
+def _image(file: Path, entry: Entry, name: Any) -> CocoImage:  # noqa: ANN401 - whatever the file holds
+    width, height = entry.get("width"), entry.get("height")
     if type(width) is not int or type(height) is not int or min(width, height) < 1:
         raise EdgeSamError(f"{file}: image {name!r} has width {width!r} and height {height!r}")
     if type(entry.get("id")) not in (int, str):
         raise EdgeSamError(f"{file}: image {name!r} has the id {entry.get('id')!r}; it should be a number or text")
     path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    what = f"{file}: the picture of image {entry['id']!r} is {name!r}"
     if path.is_absolute() or ".." in path.parts or path.stem.startswith("."):
-        raise EdgeSamError(f"{file}: file_name is {name!r}; it should be a path below the folder of images")
+        raise EdgeSamError(f"{what}; it should be a path below the folder of images")
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise EdgeSamError(f"{file}: file_name is {name!r}; it should end in {', '.join(IMAGE_SUFFIXES)}")
+        raise EdgeSamError(f"{what}; it should end in {', '.join(IMAGE_SUFFIXES)}")
     return CocoImage(entry, path, width, height)
 
 

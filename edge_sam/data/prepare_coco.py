@@ -13,22 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as mask_utils
-
 from edge_sam.atomic_writing import write_atomically
-from edge_sam.data.annotations import BrokenSample, parse_annotation
+from edge_sam.data.annotations import BrokenSample
+from edge_sam.data.coco_annotations import CROWD, complete_annotation
 from edge_sam.data.coco_instances import CocoImage, Entry, read_coco
 from edge_sam.data.split_folders import SplitFolders
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
 from edge_sam.progress import show_progress
-from edge_sam.prompts.first_points import mask_center_points
-
-_CROWD = "is a crowd: not one object"
-
-_NOT_KEPT = frozenset({"image_id", "iscrowd"})
-"""Keys of COCO's annotations that say nothing of a mask in its image's own file."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class CocoReport:
 
     def describe(self) -> str:
         """Say it in one line."""
-        crowds = sum(entry.reason == _CROWD for entry in self.left_out)
+        crowds = sum(entry.reason == CROWD for entry in self.left_out)
         images = sum(entry.annotation is None for entry in self.left_out)
         told = f"{crowds} crowds, {len(self.left_out) - crowds - images} other annotations and {images} images"
         left_out = f"left out: {told} (see {self.left_out_file})" if self.left_out else "nothing left out"
@@ -94,7 +86,7 @@ def prepare_coco(
     annotation_file, image_folder = Path(annotation_file), Path(image_folder)
     if workers is not None and workers < 1:
         raise EdgeSamError(f"number of workers is {workers}; it should be at least 1")
-    images = read_coco(annotation_file)
+    images = read_coco(annotation_file).images
     missing = [image.path for image in images if not (image_folder / image.path).is_file()]
     if missing:
         raise EdgeSamError(
@@ -228,34 +220,9 @@ def _usable(image: CocoImage, picture: bytes) -> tuple[list[Entry], tuple[LeftOu
     left_out: list[LeftOut] = []
     for position, entry in enumerate(image.annotations):
         try:
-            annotations.append(_as_in_sa1b(entry, size))
+            annotations.append(complete_annotation(entry, size))
         except BrokenSample as error:
             left_out.append(LeftOut(image.name, entry.get("id", f"at position {position}"), str(error)))
     if not annotations:
         left_out.append(LeftOut(image.name, None, "has no usable annotation"))
     return annotations, tuple(left_out)
-
-
-def _as_in_sa1b(entry: Entry, size: tuple[int, int]) -> Entry:
-    """Return an annotation with what SA-1B's have beyond COCO's.
-
-    Raises:
-        BrokenSample: a crowd, or the reason why it is no sound annotation.
-    """
-    if entry.get("iscrowd"):
-        raise BrokenSample(_CROWD)
-    complete = {key: value for key, value in entry.items() if key not in _NOT_KEPT}
-    # The box may be left out in COCO; what is not known yet is filled in only to have the rest checked.
-    filler = {"bbox": [0, 0, size[1], size[0]]} | complete | {"area": 1, "point_coords": [[0, 0]]}
-    mask = parse_annotation(filler, size).decode()
-    if not mask.any():
-        raise BrokenSample("mask is empty")
-    if "bbox" not in complete:
-        complete["bbox"] = mask_utils.toBbox(mask_utils.encode(mask)).tolist()
-    return complete | {
-        "area": int(np.count_nonzero(mask)),
-        "point_coords": mask_center_points([mask]).tolist(),
-        "predicted_iou": 1.0,
-        "stability_score": 1.0,
-        "crop_box": [0.0, 0.0, float(size[1]), float(size[0])],
-    }

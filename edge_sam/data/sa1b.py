@@ -180,7 +180,7 @@ class Sa1bDataset(Dataset[Sample]):
         if augmentation is not None and not with_masks:
             raise ValueError("only samples with masks are augmented")
         self._source = open_source(root, split, with_annotations)
-        chosen = _first(self._source.image_ids, num_samples)
+        chosen = first_names(self._source.image_ids, num_samples)
         self.ids = tuple(sorted(set(chosen) & set(self._source.ids)))
         if not self.ids:
             raise EdgeSamError(f"{root}: none of the first {len(chosen)} images of the {split} split is annotated")
@@ -347,7 +347,8 @@ class _NothingLeft(BrokenSample):
     """No annotation of a sound image is of a size that is wanted."""
 
 
-def _first(ids: tuple[str, ...], num_samples: int) -> tuple[str, ...]:
+def first_names(ids: tuple[str, ...], num_samples: int) -> tuple[str, ...]:
+    """Return the first ``num_samples`` names, all for -1. Raises EdgeSamError for any other number below 1."""
     if num_samples == 0 or num_samples < -1:
         raise EdgeSamError(f"number of samples is {num_samples}; it should be positive, or -1 for all")
     return ids if num_samples == -1 else ids[:num_samples]

@@ -82,11 +82,11 @@ class FolderSource:
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image file's content. Raises BrokenSample when it cannot be read."""
-        return _read_file(self._image_folder / self._image_names[image_id])
+        return read_file(self._image_folder / self._image_names[image_id])
 
     def read_annotation_bytes(self, image_id: str) -> bytes:
         """Return the annotation file's content. Raises BrokenSample when it cannot be read."""
-        return _read_file(self._annotation_folder / self._annotation_names[image_id])
+        return read_file(self._annotation_folder / self._annotation_names[image_id])
 
 
 class TarSource:
@@ -174,7 +174,8 @@ def _names_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, str]:
     return names
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return a file's content. Raises BrokenSample when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

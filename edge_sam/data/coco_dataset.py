@@ -1,0 +1,191 @@
+"""COCO and LVIS for evaluation: read as their files are, in the folders where everybody has them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from edge_sam.data.annotations import Annotation, BrokenSample
+from edge_sam.data.coco_annotations import parse_single_object
+from edge_sam.data.coco_instances import CocoImage, Entry, file_name, read_coco
+from edge_sam.data.sa1b import Refusal, Sample, first_names
+from edge_sam.data.sources import read_file
+from edge_sam.data.transforms import decode_image, resize_image, scale_boxes, scale_points
+from edge_sam.errors import EdgeSamError
+from edge_sam.prompts.first_points import mask_center_points
+
+
+def name_in_url(entry: Entry) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return where LVIS says that an image's picture lies: the last two parts of its ``coco_url``."""
+    url = entry.get("coco_url")
+    return "/".join(url.split("/")[-2:]) if isinstance(url, str) else url
+
+
+@dataclass(frozen=True)
+class CocoLayout:
+    """Where the files of a data set lie, below the folder that holds ``coco/`` and ``lvis/``.
+
+    Attributes:
+        annotation_file: its instances file.
+        picture_folder: the folder that its pictures' paths start from.
+        picture_of: gives the path of an image's picture by its entry.
+        is_lvis: which categories were looked for in an image is part of the annotations.
+    """
+
+    annotation_file: str
+    picture_folder: str
+    picture_of: Callable[[Entry], Any] = file_name
+    is_lvis: bool = False
+
+
+COCO_LAYOUTS = {
+    "coco": CocoLayout("coco/annotations/instances_val2017.json", "coco/val2017"),
+    "lvis": CocoLayout("lvis/lvis_v1_val.json", "coco", name_in_url, is_lvis=True),
+    "cocofied_lvis": CocoLayout("lvis/lvis_v0.5_val_cocofied.json", "coco", name_in_url, is_lvis=True),
+}
+"""The validation splits, by the name that they are evaluated under."""
+
+
+class CocoDataset(Dataset[Sample]):
+    """Images of a COCO or LVIS file, in the order of their names, each with the masks of its single objects.
+
+    Crowds are left out. COCO has no points: they are the masks' innermost pixels.
+
+    Args:
+        root: the folder that holds ``coco/`` and ``lvis/``.
+        name: one of :data:`COCO_LAYOUTS`.
+        image_size: longest side of the resized image, and side of the padded square.
+        num_samples: use only the first so many images by name, annotated or not; -1 for all.
+        annotated_only: leave out images without a single object. False: they give samples without one.
+        with_points: False: points are NaN, which takes half the time away from reading annotations.
+
+    Attributes:
+        ids: the images' names without their endings, sorted.
+        unannotated: how many of the chosen images were left out because there is no single object in them.
+        crowds: how many crowds there are in the images used.
+        image_numbers: of all images of the file, used or not.
+        categories: the entries of the file's categories.
+
+    Raises:
+        EdgeSamError: no such file or folder, not of COCO's form, not a single picture there, not one image to use.
+    """
+
+    keep_annotations = True
+
+    def __init__(
+        self,
+        root: str | Path,
+        name: str,
+        image_size: int,
+        num_samples: int = -1,
+        *,
+        annotated_only: bool = True,
+        with_points: bool = True,
+    ) -> None:
+        self.layout = COCO_LAYOUTS[name]
+        self.annotation_file = Path(root) / self.layout.annotation_file
+        self._picture_folder = Path(root) / self.layout.picture_folder
+        for path in (self.annotation_file, self._picture_folder):
+            if not path.exists():
+                raise EdgeSamError(
+                    f"{path}: is not there; {name} is read from {self.layout.annotation_file} and "
+                    f"{self.layout.picture_folder}/ in the folder of data sets (name it by --data-path)"
+                )
+        content = read_coco(self.annotation_file, self.layout.picture_of)
+        self.categories = content.categories
+        self.image_numbers = frozenset(image.entry["id"] for image in content.images)
+        chosen = set(first_names(tuple(image.name for image in content.images), num_samples))
+        self.images = [
+            image
+            for image in content.images
+            if image.name in chosen and (not annotated_only or any(map(_is_single, image.annotations)))
+        ]
+        if not self.images:
+            raise EdgeSamError(f"{self.annotation_file}: none of the first {len(chosen)} images has a single object")
+        if not any(self._picture(image).is_file() for image in self.images):
+            raise EdgeSamError(
+                f"{self._picture_folder}: lacks all {len(self.images)} pictures, e.g. {self.images[0].path}"
+            )
+        self.ids = tuple(image.name for image in self.images)
+        self.unannotated = len(chosen) - len(self.images)
+        self.crowds = sum(not _is_single(entry) for image in self.images for entry in image.annotations)
+        self.image_size = image_size
+        self.with_points = with_points
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return an image with its single objects; broken annotations are told in ``Sample.refusals``.
+
+        Raises:
+            BrokenSample: no such picture, a broken one, one of another size, or there are objects and all are broken.
+        """
+        image = self.images[index]
+        pixels, original_size = self.read_pixels(index)
+        annotations, refusals = self.single_objects(index)
+        if refusals and not annotations:
+            raise BrokenSample(f"none of the {len(refusals)} annotations is usable; the first: {refusals[0].reason}")
+        size = (pixels.shape[1], pixels.shape[2])
+        boxes = np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4)
+        points = np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2)
+        return Sample(
+            image_id=image.name,
+            index=index,
+            image=pixels,
+            size=size,
+            original_size=original_size,
+            side=self.image_size,
+            boxes=torch.from_numpy(scale_boxes(boxes, original_size, size)).float(),
+            points=torch.from_numpy(scale_points(points, original_size, size)).float(),
+            noise=torch.zeros(len(annotations), 0),
+            refusals=refusals,
+            annotations=annotations,
+        )
+
+    def read_pixels(self, index: int) -> tuple[Tensor, tuple[int, int]]:
+        """Return the resized picture uint8 (3, h, w) of an image, and the size (H, W) of its file.
+
+        Raises:
+            BrokenSample: no such picture, a broken one, or one of another size than its entry says.
+        """
+        image = self.images[index]
+        picture = decode_image(read_file(self._picture(image)))
+        if picture.size != (image.width, image.height):
+            raise BrokenSample(
+                f"picture is {picture.width} x {picture.height} pixels, its entry speaks of "
+                f"{image.width} x {image.height}"
+            )
+        return resize_image(picture, self.image_size), (image.height, image.width)
+
+    def single_objects(self, index: int) -> tuple[list[Annotation], tuple[Refusal, ...]]:
+        """Return an image's sound annotations, without its crowds, and what is wrong with the others."""
+        image = self.images[index]
+        annotations: list[Annotation] = []
+        refusals: list[Refusal] = []
+        for position, entry in enumerate(image.annotations):
+            if not _is_single(entry):
+                continue
+            try:
+                annotation, mask = parse_single_object(entry, (image.height, image.width))
+            except BrokenSample as error:
+                name = entry.get("id", f"at position {position}")
+                refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))
+            else:
+                if self.with_points:
+                    annotation = replace(annotation, point=mask_center_points([mask])[0])
+                annotations.append(annotation)
+        return annotations, tuple(refusals)
+
+    def _picture(self, image: CocoImage) -> Path:
+        return self._picture_folder / image.path
+
+
+def _is_single(entry: Entry) -> bool:
+    return not entry.get("iscrowd")

@@ -76,7 +76,7 @@ def test_lvis_pictures_are_found_by_url(tmp_path):
     dataset = CocoDataset(tmp_path, "lvis", 256)
     assert dataset.ids == ("sa_0_000", "sa_0_001") and dataset.crowds == 0
     assert all(len(dataset[index].annotations) for index in range(2))
-    with pytest.raises(EdgeSamError, match="lvis_v0[.]5_val_cocofied"):
+    with pytest.raises(EdgeSamError, match=r"lvis_v0\.5_val_cocofied"):
         CocoDataset(tmp_path, "cocofied_lvis", 256)
     (tmp_path / LVIS_FILE).rename(tmp_path / "lvis" / "lvis_v0.5_val_cocofied.json")
     assert len(CocoDataset(tmp_path, "cocofied_lvis", 256)) == 2

@@ -8,6 +8,15 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
+
+_BLOCK = 4
+"""Side of the squares of pixels by which a mask's middle is narrowed down."""
+
+_ROUNDING = 1e-6
+
+_SEARCH = 300
+"""Looking for the innermost pixel in one block takes as long as so many pixels of a distance transform."""
 
 
 def mask_center_points(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
@@ -49,7 +58,49 @@ def _center(mask: NDArray[np.uint8]) -> tuple[int, int]:
     if not rows.size:
         raise ValueError("an empty mask has no centre")
     top, left = int(rows[0]), int(columns[0])
+    crop = mask[top : rows[-1] + 1, left : columns[-1] + 1] != 0
     # Everything outside the mask's box is outside the mask, so a border of one pixel around the box says it all.
-    crop = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1] != 0, 1)
-    row, column = np.unravel_index(int(ndimage.distance_transform_edt(crop).argmax()), crop.shape)
+    below, beside = (-(side + 2) % _BLOCK for side in crop.shape)
+    inside = np.pad(crop, ((1, 1 + below), (1, 1 + beside)))
+    blocks = _middle_blocks(inside)
+    if len(blocks) * _SEARCH < inside.size:
+        row, column = _innermost(inside, blocks)
+    else:
+        row, column = np.unravel_index(int(ndimage.distance_transform_edt(inside).argmax()), inside.shape)
     return left + int(column) - 1, top + int(row) - 1
+
+
+def _middle_blocks(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the blocks (N, 2), row and column, in which all the pixels are that are farthest from the outside.
+
+    Between blocks, whole ones and others, the distance is that of their pixels to within what both pixels can be away
+    from the middles of their blocks.
+    """
+    height, width = (side // _BLOCK for side in inside.shape)
+    whole = inside.reshape(height, _BLOCK, width, _BLOCK).all(axis=(1, 3))
+    distance = ndimage.distance_transform_edt(np.pad(whole, 1))[1:-1, 1:-1]
+    uncertain = np.sqrt(2) * (_BLOCK - 1) / _BLOCK
+    blocks: NDArray[np.int64] = np.argwhere(distance >= distance.max() - 2 * uncertain - _ROUNDING)
+    return blocks
+
+
+def _innermost(inside: NDArray[np.bool_], blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the pixel in ``blocks`` (N, 2) that is farthest from the outside; the first, row by row, of equals."""
+    # The nearest pixel outside touches the mask: from any other, a step towards the mask stays outside.
+    touching = np.zeros_like(inside)
+    for axis in (0, 1):
+        for step in (-1, 1):
+            touching |= np.roll(inside, step, axis)
+    outline = np.argwhere(touching & ~inside)
+    tree = KDTree(outline)
+    probe = blocks * _BLOCK + _BLOCK // 2
+    distance = tree.query(probe)[0] * inside[probe[:, 0], probe[:, 1]]
+    # A step changes the distance by no more than its length.
+    best = blocks[distance >= distance.max() - np.sqrt(2) * (_BLOCK // 2) - _ROUNDING]
+    in_block = np.argwhere(np.ones((_BLOCK, _BLOCK), dtype=bool))
+    pixels = (best[:, None] * _BLOCK + in_block).reshape(-1, 2)
+    pixels = pixels[inside[pixels[:, 0], pixels[:, 1]]]
+    squared = ((pixels - outline[tree.query(pixels)[1]]) ** 2).sum(axis=1)
+    farthest = pixels[squared == squared.max()]
+    first: NDArray[np.int64] = farthest[np.lexsort((farthest[:, 1], farthest[:, 0]))[0]]
+    return first

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,28 @@ def test_center_is_the_farthest_pixel_of_the_whole_picture(seed, shape, share):
     assert mask[row, column]
     assert distance[row, column] == distance.max()
     assert row * shape[1] + column == distance.argmax(), "of equals the first"
+
+
+def smooth_mask(seed, shape, coarse, share):
+    field = np.random.default_rng(seed).standard_normal((coarse, coarse))
+    rows, columns = (np.linspace(0, coarse - 1, side) for side in shape)
+    field = ndimage.map_coordinates(field, np.meshgrid(rows, columns, indexing="ij"), order=1)
+    return (field > np.quantile(field, 1 - share)).astype(np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 150), st.integers(1, 150)),
+    coarse=st.sampled_from([2, 4, 10]), share=st.sampled_from([0.05, 0.3, 0.8, 1]),
+)  # fmt: skip
+def test_center_of_large_masks_is_found_by_blocks_and_the_same(seed, shape, coarse, share):
+    mask = smooth_mask(seed, shape, coarse, share)
+    mask[-1, 0] = 1
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    with mock.patch("edge_sam.prompts.first_points._SEARCH", 0):
+        found = mask_center_points([mask])
+    assert found.tolist() == mask_center_points([mask]).tolist()
+    assert found.tolist() == [list(np.unravel_index(distance.argmax(), shape))[::-1]]
 
 
 def test_center_of_a_disc_beside_a_stripe():

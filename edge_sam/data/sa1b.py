@@ -224,10 +224,18 @@ class Sa1bDataset(Dataset[Sample]):
         first = refusals[0]
         raise EdgeSamError(f"{len(refusals)} images in a row are unusable, the first {first.image_id}: {first.reason}")
 
+    def read_picture(self, index: int) -> Image.Image:
+        """Return a picture as its file has it, RGB.
+
+        Raises:
+            BrokenSample: it cannot be read.
+        """
+        return decode_image(self._source.read_image_bytes(self.ids[index]))
+
     def _read(self, epoch: int, index: int) -> Sample:
         image_id = self.ids[index]
         annotations, refusals = self._usable_annotations(image_id)
-        picture = decode_image(self._source.read_image_bytes(image_id))
+        picture = self.read_picture(index)
         width, height = picture.size
         if annotations and annotations[0].size != (height, width):
             raise BrokenSample(

@@ -107,7 +107,7 @@ def _default_output(namespace: argparse.Namespace, protocols: Sequence[Evaluatio
     return Path(namespace.checkpoint).with_suffix(f".{what}.mIoU.json")
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Find out before the work, not after it, that its outcome cannot be kept."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     protocols = protocols_from_arguments(namespace)
     config = config_from_arguments(namespace)
     output = namespace.json or _default_output(namespace, protocols)
-    _check_writable(output)
+    check_writable(output)
     with process_group(config.ONLY_CPU) as world:
         number = config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples
         dataset = Sa1bDataset(config.DATA.DATA_PATH, "val", config.DATA.IMG_SIZE, number, keep_annotations=True)
@@ -167,14 +167,14 @@ def _announce(
     world: World,
     images: int,
 ) -> None:
-    where = f"{world.size} process{'es' if world.size > 1 else ''} on {world.device.type}, {_precision(config)}"
+    where = f"{world.size} process{'es' if world.size > 1 else ''} on {world.device.type}, {precision(config)}"
     print(f"{namespace.checkpoint}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px; {where}")
     print(f"{config.DATA.DATA_PATH}: {images} images of the val split")
     for protocol in protocols:
         print(f"  {protocol.name}: {protocol.describe()}", flush=True)
 
 
-def _precision(config: RunConfig) -> str:
+def precision(config: RunConfig) -> str:
     return "bf16" if config.AMP_ENABLE else "float32"
 
 
@@ -207,5 +207,5 @@ def _provenance(namespace: argparse.Namespace, config: RunConfig, world: World) 
         },
         "processes": world.size,
         "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
-        "precision": _precision(config),
+        "precision": precision(config),
     }

@@ -62,7 +62,6 @@ class CocoDataset(Dataset[Sample]):
         image_size: longest side of the resized image, and side of the padded square.
         num_samples: use only the first so many images by name, annotated or not; -1 for all.
         annotated_only: leave out images without a single object. False: they give samples without one.
-        with_points: False: points are NaN, and annotations are read several times faster.
 
     Attributes:
         ids: the images' names without their endings, sorted.
@@ -78,14 +77,7 @@ class CocoDataset(Dataset[Sample]):
     keep_annotations = True
 
     def __init__(
-        self,
-        root: str | Path,
-        name: str,
-        image_size: int,
-        num_samples: int = -1,
-        *,
-        annotated_only: bool = True,
-        with_points: bool = True,
+        self, root: str | Path, name: str, image_size: int, num_samples: int = -1, *, annotated_only: bool = True
     ) -> None:
         self.layout = COCO_LAYOUTS[name]
         self.annotation_file = Path(root) / self.layout.annotation_file
@@ -115,7 +107,6 @@ class CocoDataset(Dataset[Sample]):
         self.unannotated = len(chosen) - len(self.images)
         self.crowds = sum(not _is_single(entry) for image in self.images for entry in image.annotations)
         self.image_size = image_size
-        self.with_points = with_points
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -128,11 +119,11 @@ class CocoDataset(Dataset[Sample]):
             BrokenSample: no such picture, a broken one, one of another size, or there are objects and all are broken.
         """
         image = self.images[index]
-        pixels, original_size = self.read_pixels(index)
+        pixels = resize_image(self.read_picture(index), self.image_size)
         annotations, refusals = self.single_objects(index)
         if refusals and not annotations:
             raise BrokenSample(f"none of the {len(refusals)} annotations is usable; the first: {refusals[0].reason}")
-        size = (pixels.shape[1], pixels.shape[2])
+        original_size, size = (image.height, image.width), (pixels.shape[1], pixels.shape[2])
         boxes = np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4)
         points = np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2)
         return Sample(
@@ -157,20 +148,20 @@ class CocoDataset(Dataset[Sample]):
         """
         return decode_image(read_file(self._picture(self.images[index])))
 
-    def read_pixels(self, index: int) -> tuple[Tensor, tuple[int, int]]:
-        """Return the resized picture uint8 (3, h, w) of an image, and the size (H, W) of its file.
+    def read_picture(self, index: int) -> Image.Image:
+        """Return an image's picture, RGB, at its file's size.
 
         Raises:
             BrokenSample: no such picture, a broken one, or one of another size than its entry says.
         """
         image = self.images[index]
-        picture = self.read_picture(index)
+        picture = decode_image(read_file(self._picture(image)))
         if picture.size != (image.width, image.height):
             raise BrokenSample(
                 f"picture is {picture.width} x {picture.height} pixels, its entry speaks of "
                 f"{image.width} x {image.height}"
             )
-        return resize_image(picture, self.image_size), (image.height, image.width)
+        return picture
 
     def single_objects(self, index: int) -> tuple[list[Annotation], tuple[Refusal, ...]]:
         """Return an image's sound annotations, without its crowds, and what is wrong with the others."""
@@ -181,7 +172,7 @@ class CocoDataset(Dataset[Sample]):
             if not _is_single(entry):
                 continue
             try:
-                annotations.append(parse_single_object(entry, (image.height, image.width), self.with_points))
+                annotations.append(parse_single_object(entry, (image.height, image.width)))
             except BrokenSample as error:
                 name = entry.get("id", f"at position {position}")
                 refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))

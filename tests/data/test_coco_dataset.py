@@ -38,12 +38,8 @@ def test_objects_are_those_of_the_file_but_crowds(coco):
     assert torch.equal(sample.boxes, torch.from_numpy(boxes).float())
     masks = [annotation.decode() for annotation in sample.annotations]
     assert np.allclose(sample.points[:, 0].numpy(), mask_center_points(masks) * 1.28)
+    assert dataset.read_picture(1).size == (200, 150)
     assert [annotation.area for annotation in sample.annotations] == [mask.sum() for mask in masks]
-
-
-def test_points_can_be_left_out_and_are_then_no_points(coco):
-    sample = CocoDataset(coco, "coco", 256, with_points=False)[0]
-    assert sample.points.shape == (len(sample.annotations), 1, 2) and sample.points.isnan().all()
 
 
 def test_images_without_objects_are_samples_without_prompts(coco):

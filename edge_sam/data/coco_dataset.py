@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from edge_sam.data.annotations import Annotation, BrokenSample
@@ -139,14 +138,6 @@ class CocoDataset(Dataset[Sample]):
             refusals=refusals,
             annotations=annotations,
         )
-
-    def read_picture(self, index: int) -> Image.Image:
-        """Return a picture as its file has it, RGB.
-
-        Raises:
-            BrokenSample: it cannot be read.
-        """
-        return decode_image(read_file(self._picture(self.images[index])))
 
     def read_picture(self, index: int) -> Image.Image:
         """Return an image's picture, RGB, at its file's size.

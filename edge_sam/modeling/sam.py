@@ -1,5 +1,7 @@
 """The whole model: image encoder, prompt encoder, mask decoder, and the way in and out of pixels."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,3 +70,34 @@ class Sam(nn.Module):
         square = (self.image_size, self.image_size)
         masks = F.interpolate(masks, square, mode="bilinear", align_corners=False)
         return F.interpolate(masks[..., : size[0], : size[1]], original_size, mode="bilinear", align_corners=False)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``, the form that the Hugging Face hub knows.
+
+        Args:
+            folder: made when it is not there; an earlier model in it is replaced.
+
+        Raises:
+            EdgeSamError: it cannot be written, or the model is not one of this package's as it was trained.
+        """
+        from edge_sam.modeling.pretrained import save_pretrained  # which knows how a Sam is built
+
+        save_pretrained(self, folder)
+
+    @staticmethod
+    def from_pretrained(name: str | Path, revision: str | None = None) -> "Sam":
+        """Load what :meth:`save_pretrained` wrote.
+
+        Args:
+            name: a folder, which needs no network; else the name of a repository on the Hugging Face hub.
+            revision: branch, tag or commit of the repository.
+
+        Returns:
+            The model, in eval mode.
+
+        Raises:
+            EdgeSamError: neither folder nor repository, or files in it that are missing, broken or contradict.
+        """
+        from edge_sam.modeling.pretrained import load_pretrained  # which knows how a Sam is built
+
+        return load_pretrained(name, revision)

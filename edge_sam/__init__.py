@@ -4,13 +4,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
     from edge_sam.inference.predictor import SamPredictor
     from edge_sam.modeling.registry import sam_model_registry
 
-__all__ = ["SamPredictor", "__version__", "sam_model_registry"]
+__all__ = ["SamAutomaticMaskGenerator", "SamPredictor", "__version__", "sam_model_registry"]
 __version__ = "0.1.0"
 
-_HOMES = {"SamPredictor": "edge_sam.inference.predictor", "sam_model_registry": "edge_sam.modeling.registry"}
+_HOMES = {
+    "SamAutomaticMaskGenerator": "edge_sam.inference.automatic_masks",
+    "SamPredictor": "edge_sam.inference.predictor",
+    "sam_model_registry": "edge_sam.modeling.registry",
+}
 
 
 def __getattr__(name: str) -> object:

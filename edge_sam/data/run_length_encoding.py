@@ -36,6 +36,15 @@ def decode_runs(runs: Sequence[int] | NDArray[np.int64], size: tuple[int, int]) 
     return np.repeat(values, runs).reshape(width, height).T
 
 
+def covers(
+    runs: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], height: int
+) -> NDArray[np.bool_]:
+    """Return for pixels, rows and columns (n,), of a picture ``height`` pixels high whether the mask has them."""
+    number_of_run = np.searchsorted(np.cumsum(runs), columns * height + rows, side="right")
+    covered: NDArray[np.bool_] = number_of_run % 2 == 1
+    return covered
+
+
 def compress_runs(runs: NDArray[np.int64], size: tuple[int, int]) -> dict[str, Any]:
     """Return COCO's compressed form, ``{"size": [H, W], "counts": text}``, which JSON can hold."""
     compressed = mask_utils.frPyObjects({"size": list(size), "counts": runs.tolist()}, *size)

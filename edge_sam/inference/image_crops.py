@@ -6,8 +6,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-CropBox = tuple[int, int, int, int]
-"""XYXY in pixels of the picture, right and bottom exclusive."""
+from edge_sam.inference.window import Window
 
 
 def point_grid(points_per_side: int) -> NDArray[np.float64]:
@@ -17,7 +16,7 @@ def point_grid(points_per_side: int) -> NDArray[np.float64]:
     return np.stack([x, y], axis=-1).reshape(-1, 2)
 
 
-def point_grids(points_per_side: int, layers: int, downscale_factor: int) -> list[NDArray[np.float64]]:
+def layer_point_grids(points_per_side: int, layers: int, downscale_factor: int) -> list[NDArray[np.float64]]:
     """Return one grid for the whole picture and one for each layer of crops.
 
     Args:
@@ -28,7 +27,7 @@ def point_grids(points_per_side: int, layers: int, downscale_factor: int) -> lis
     return [point_grid(points_per_side // downscale_factor**layer) for layer in range(layers + 1)]
 
 
-def crop_boxes(size: tuple[int, int], layers: int, overlap_ratio: float) -> list[tuple[CropBox, int]]:
+def image_crops(size: tuple[int, int], layers: int, overlap_ratio: float) -> list[tuple[Window, int]]:
     """Return the whole picture and the crops of each layer, 2^i x 2^i in layer i, with their layers.
 
     Source: Segment Anything, appendix B, "cropping"; the rounding is that of its automatic mask generator.
@@ -40,7 +39,7 @@ def crop_boxes(size: tuple[int, int], layers: int, overlap_ratio: float) -> list
             much less as there are more of them.
     """
     height, width = size
-    boxes: list[tuple[CropBox, int]] = [((0, 0, width, height), 0)]
+    crops = [(Window(0, 0, height, width), 0)]
     for layer in range(1, layers + 1):
         count = 2**layer
         overlap = int(overlap_ratio * min(size) * 2 / count)
@@ -50,5 +49,5 @@ def crop_boxes(size: tuple[int, int], layers: int, overlap_ratio: float) -> list
         for left, top in product(lefts, tops):
             right, bottom = min(left + crop_width, width), min(top + crop_height, height)
             if left < right and top < bottom:  # a line of pixels cannot be halved
-                boxes.append(((left, top, right, bottom), layer))
-    return boxes
+                crops.append((Window(top, left, bottom, right), layer))
+    return crops

@@ -45,7 +45,7 @@ class SamPredictor:
         Raises:
             EdgeSamError: an array of another shape or type.
         """
-        pixels = _rgb(image)
+        pixels = rgb_pixels(image)
         height, width = pixels.shape[:2]
         size = self.model.image_size
         input_size = resized_size(height, width, size)
@@ -183,7 +183,12 @@ def stability_score(logits: Tensor, threshold: float = MASK_THRESHOLD, offset: f
     return smaller / larger.clamp(min=1)
 
 
-def _rgb(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
+def rgb_pixels(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
+    """Return an image as an RGB array, uint8 (H, W, 3).
+
+    Raises:
+        EdgeSamError: an array of another shape or type.
+    """
     if isinstance(image, Image.Image):
         return np.array(image.convert("RGB"))
     is_array = isinstance(image, np.ndarray)

@@ -1,5 +1,7 @@
 """SIGTERM as a wish: the run saves and leaves at the end of its step."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,7 @@ def on_sigterm() -> Iterator[StopSignal]:
     """Let SIGTERM ask for the end while the body runs."""
     stop = StopSignal()
     before = signal.signal(signal.SIGTERM, stop.ask)
+    atexit.register(_end_workers)
     try:
         yield stop
     finally:
@@ -45,3 +48,10 @@ def ignore_sigterm(_worker: int) -> None:
     Schedulers signal all processes of a job at once. A worker ends when its trainer says so, or is gone.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    """Kill the workers that an error left behind: Python's own end sends SIGTERM, and would wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a DataLoader's handler would take their end for a failure
+    for process in multiprocessing.active_children():
+        process.kill()

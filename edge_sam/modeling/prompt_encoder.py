@@ -90,7 +90,7 @@ class PromptEncoder(nn.Module):
         """
         tokens = []
         if points is not None:
-            tokens.append(self._embed_points(*points, pad=boxes is None))
+            tokens.append(self.embed_points(*points, pad=boxes is None))
         if boxes is not None:
             tokens.append(self._embed_boxes(boxes))
         num_prompts = len(tokens[0]) if tokens else 1 if masks is None else len(masks)
@@ -102,13 +102,20 @@ class PromptEncoder(nn.Module):
             dense = self.mask_downscaling(masks)
         return sparse, dense
 
-    def _embed_points(self, coordinates: Tensor, labels: Tensor, pad: bool) -> Tensor:
+    def embed_points(self, coordinates: Tensor, labels: Tensor, pad: bool) -> Tensor:
+        """Return the tokens (N, P, embed_dim) of points.
+
+        Args:
+            coordinates: input pixels (N, P, 2).
+            labels: (N, P): 1 foreground, 0 background, -1 padding, -2 ignored, 2 and 3 the corners of a box.
+            pad: add a padding point, the last token.
+        """
         if pad:
-            coordinates = torch.cat([coordinates, coordinates.new_zeros(len(coordinates), 1, 2)], dim=1)
-            labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING_LABEL)], dim=1)
+            coordinates = torch.cat([coordinates, coordinates.new_zeros(coordinates.shape[0], 1, 2)], dim=1)
+            labels = torch.cat([labels, labels.new_full((labels.shape[0], 1), PADDING_LABEL)], dim=1)
         position = self._encode_positions(coordinates).masked_fill(labels[..., None] < 0, 0.0)
-        # labels -2, -1, 0, 1; an ignored point is a token of zeros
-        kinds = [torch.zeros_like(self.no_mask_embed.weight), self.not_a_point_embed.weight, *self._point_weights()[:2]]
+        # labels -2 to 3; an ignored point is a token of zeros
+        kinds = [torch.zeros_like(self.no_mask_embed.weight), self.not_a_point_embed.weight, *self._point_weights()]
         return position + torch.cat(kinds)[labels.long() + 2]
 
     def _embed_boxes(self, boxes: Tensor) -> Tensor:

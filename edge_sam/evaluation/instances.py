@@ -2,18 +2,51 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from edge_sam.data.sa1b import Refusal, Sa1bDataset
+from edge_sam.data.sa1b import Refusal, Sample
 from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.cropped_masks import CroppedMask
+from edge_sam.evaluation.data_hash import hash_image
 from edge_sam.evaluation.ground_truth import Truth, make_truth, noise_of
 from edge_sam.evaluation.protocols import EvaluationProtocol, GroundTruth, PointFrom
 from edge_sam.prompts.first_points import box_center_points
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class Images(Protocol[T_co]):
+    """A data set as a loader needs it."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def __getitem__(self, index: int, /) -> T_co:
+        """Return an image."""
+
+
+class AnnotatedImages(Protocol):
+    """What can be evaluated on: images in a fixed order, whose samples have their annotations, all, in a fixed order.
+
+    Attributes:
+        ids: the images' names.
+        keep_annotations: samples have their ``annotations``.
+    """
+
+    ids: tuple[str, ...]
+    keep_annotations: bool
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Return an image, or raise an EdgeSamError; a sample of another ``index`` stands for a broken image, too."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +60,9 @@ class EvaluationImage:
         size: (h, w).
         original_size: (H, W) of the file and of the ground truth.
         boxes: float32 (n, 4) XYXY, input pixels.
+        annotation_ids: int64 (n,) the annotations' ``id``, -1 where they have none.
+        areas: int64 (n,) pixels of the annotated masks.
+        sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
         points: first points float32 (n, 2), input pixels, of the kinds that need no mask.
         truths: ground truth by protocol.
         refusals: what was wrong with the image or single annotations.
@@ -38,6 +74,9 @@ class EvaluationImage:
     size: tuple[int, int]
     original_size: tuple[int, int]
     boxes: NDArray[np.float32]
+    annotation_ids: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    sha256: str
     points: dict[PointFrom, NDArray[np.float32]]
     truths: dict[GroundTruth, Truth]
     refusals: tuple[Refusal, ...]
@@ -64,7 +103,7 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
     """
 
     def __init__(
-        self, dataset: Sa1bDataset, protocols: Sequence[EvaluationProtocol], max_instances: int | None = None
+        self, dataset: AnnotatedImages, protocols: Sequence[EvaluationProtocol], max_instances: int | None = None
     ) -> None:
         if not dataset.keep_annotations:
             raise ValueError("evaluation needs a data set that keeps its annotations")
@@ -92,7 +131,7 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
         if sample.index != index:
             return RefusedImage(sample.refusals)
         annotations = sample.annotations[: self._max_instances]
-        masks = [annotation.decode() for annotation in annotations]
+        masks = [CroppedMask.from_crop(*annotation.decode_crop()) for annotation in annotations]
         noise = [noise_of(self._seed, sample.image_id, number, 0) for number in range(len(masks))]
         boxes = sample.boxes[: len(masks)].numpy()
         return EvaluationImage(
@@ -102,12 +141,15 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
             size=sample.size,
             original_size=sample.original_size,
             boxes=boxes,
+            annotation_ids=np.array([annotation.annotation_id for annotation in annotations], dtype=np.int64),
+            areas=np.array([mask.area for mask in masks], dtype=np.int64),
+            sha256=hash_image(sample.image_id, annotations),
             points={
                 "point": sample.points[: len(masks), 0].numpy(),
                 "box-center": box_center_points(boxes).astype(np.float32),
             },
             truths={
-                ground_truth: make_truth(masks, sample.size, ground_truth, kinds, noise)
+                ground_truth: make_truth(masks, sample.original_size, sample.size, ground_truth, kinds, noise)
                 for ground_truth, kinds in self._kinds.items()
             },
             refusals=sample.refusals,
@@ -115,13 +157,13 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
 
 
 def load_batches(
-    images: EvaluationDataset,
+    images: Images[T],
     batch_size: int,
     rank: int,
     world_size: int,
     num_workers: int,
     worker_init_fn: Callable[[int], None] | None = None,
-) -> DataLoader[list[EvaluationImage | RefusedImage]]:
+) -> DataLoader[list[T]]:
     """Read this process's batches: batches, not images, are dealt in turn.
 
     So an image is always encoded together with the same neighbours, for any number of processes.
@@ -129,5 +171,9 @@ def load_batches(
     starts = range(rank * batch_size, len(images), world_size * batch_size)
     batches = [list(range(start, min(start + batch_size, len(images)))) for start in starts]
     return DataLoader[Any](
-        images, batch_sampler=batches, collate_fn=list, num_workers=num_workers, worker_init_fn=worker_init_fn
+        images,  # type: ignore[arg-type]
+        batch_sampler=batches,
+        collate_fn=list,
+        num_workers=num_workers,
+        worker_init_fn=worker_init_fn,
     )

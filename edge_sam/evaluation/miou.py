@@ -11,30 +11,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from edge_sam.data.sa1b import Refusal, Sa1bDataset
+from edge_sam.data.sa1b import Refusal
 from edge_sam.data.transforms import pad_images
 from edge_sam.distributed import World, gather_objects
 from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.data_hash import data_sha256
 from edge_sam.evaluation.instances import (
+    AnnotatedImages,
     EvaluationDataset,
     EvaluationImage,
     RefusedImage,
     load_batches,
 )
 from edge_sam.evaluation.protocols import EvaluationProtocol
-from edge_sam.evaluation.simulated_user import measure_image
+from edge_sam.evaluation.simulated_user import Measured, measure_image
 from edge_sam.modeling.sam import Sam
 
 
 @dataclass(frozen=True)
 class _ImageScores:
-    """What one image gave: by protocol, the numbers of the measured instances (n,) and their IoU (n, rounds)."""
+    """What one image gave: by protocol, which of its instances have ground truth, and what those n gave."""
 
     index: int
     image_id: str
-    numbers: list[NDArray[np.int64]]
-    iou: list[NDArray[np.float64]]
-    empty: list[list[int]]
+    sha256: str
+    annotation_ids: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    present: list[NDArray[np.bool_]]
+    measured: list[Measured]
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,26 @@ class MiouResult:
     Attributes:
         protocol: what was measured.
         image_ids: (n,) the image of each instance; instances are in the order of the data set.
-        numbers: (n,) its position among the image's annotations.
+        numbers: int64 (n,) its position among the image's annotations.
+        annotation_ids: int64 (n,) its ``id`` in the annotation file, -1 where it has none.
+        areas: int64 (n,) pixels of the annotated mask.
         iou: float64 (n, rounds).
+        failures: image id, number and round of the instances for which the model gave NaN or infinity: the IoU is 0.
         empty: image id and number of instances without a ground-truth pixel; they are not among the n.
         refusals: images and annotations that could not be read; they are not among the n.
+        data_sha256: of the annotations that were used, see :func:`edge_sam.evaluation.data_hash.data_sha256`.
     """
 
     protocol: EvaluationProtocol
     image_ids: tuple[str, ...]
     numbers: NDArray[np.int64]
+    annotation_ids: NDArray[np.int64]
+    areas: NDArray[np.int64]
     iou: NDArray[np.float64]
+    failures: tuple[tuple[str, int, str], ...]
     empty: tuple[tuple[str, int], ...]
     refusals: tuple[Refusal, ...]
+    data_sha256: str
 
     @property
     def miou(self) -> list[float]:
@@ -72,14 +84,10 @@ class MiouResult:
         """How many images they are of."""
         return len(set(self.image_ids))
 
-    def share_above(self, threshold: float) -> list[float]:
-        """Return the share of instances with an IoU of at least ``threshold``, by round."""
-        return [float(value) for value in (self.iou >= threshold).mean(axis=0)]
-
 
 def evaluate_miou(
     sam: Sam,
-    dataset: Sa1bDataset,
+    dataset: AnnotatedImages,
     protocols: Sequence[EvaluationProtocol],
     *,
     world: World,
@@ -117,7 +125,7 @@ def evaluate_miou(
     """
     images = EvaluationDataset(dataset, protocols, max_instances)
     loader = load_batches(images, image_batch, world.rank, world.size, num_workers, worker_init_fn)
-    with _evaluating(sam, world.device, amp):
+    with evaluating(sam, world.device, amp):
         own = _score_batches(sam, loader, protocols, world.device, max_prompts, progress)
     everything = gather_objects(own)
     ordered = sorted((score for part, _ in everything for score in part), key=lambda score: score.index)
@@ -147,7 +155,7 @@ def _score_batches(
 
 
 @contextmanager
-def _evaluating(sam: Sam, device: torch.device, amp: bool) -> Iterator[None]:
+def evaluating(sam: Sam, device: torch.device, amp: bool) -> Iterator[None]:
     """Eval mode, no gradients, perhaps bf16; afterwards every module is in the mode it was in."""
     modes = [(module, module.training) for module in sam.modules()]
     sam.eval()
@@ -171,27 +179,40 @@ def _score_batch(
     pixels, sizes = (part.to(device) for part in pad_images([image.pixels for image in images], sam.image_size))
     embeddings: Tensor = sam.image_encoder(sam.preprocess(pixels, sizes))
     for image, embedding in zip(images, embeddings, strict=True):
-        present = [image.truths[protocol.ground_truth].present for protocol in protocols]
         yield _ImageScores(
             index=image.index,
             image_id=image.image_id,
-            numbers=[np.flatnonzero(there) for there in present],
-            iou=[measure_image(sam, embedding[None], image, protocol, max_prompts) for protocol in protocols],
-            empty=[np.flatnonzero(~there).tolist() for there in present],
+            sha256=image.sha256,
+            annotation_ids=image.annotation_ids,
+            areas=image.areas,
+            present=[image.truths[protocol.ground_truth].present for protocol in protocols],
+            measured=[measure_image(sam, embedding[None], image, protocol, max_prompts) for protocol in protocols],
         )
 
 
 def _result(
     protocol: EvaluationProtocol, number: int, scores: Sequence[_ImageScores], refusals: tuple[Refusal, ...]
 ) -> MiouResult:
-    if not sum(len(score.numbers[number]) for score in scores):
+    kept = [score.present[number] for score in scores]
+    if not any(there.any() for there in kept):
         first = f"; the first refusal: {refusals[0].image_id}: {refusals[0].reason}" if refusals else ""
         raise EdgeSamError(f"no instance can be evaluated in {len(scores)} readable images{first}")
+    numbers = np.concatenate([np.flatnonzero(there) for there in kept])
+    image_ids = tuple(score.image_id for score, there in zip(scores, kept, strict=True) for _ in range(there.sum()))
+    failed = np.argwhere(np.concatenate([score.measured[number].failed for score in scores]))
     return MiouResult(
         protocol=protocol,
-        image_ids=tuple(score.image_id for score in scores for _ in score.numbers[number]),
-        numbers=np.concatenate([score.numbers[number] for score in scores]),
-        iou=np.concatenate([score.iou[number] for score in scores]),
-        empty=tuple((score.image_id, instance) for score in scores for instance in score.empty[number]),
+        image_ids=image_ids,
+        numbers=numbers,
+        annotation_ids=np.concatenate([score.annotation_ids[there] for score, there in zip(scores, kept, strict=True)]),
+        areas=np.concatenate([score.areas[there] for score, there in zip(scores, kept, strict=True)]),
+        iou=np.concatenate([score.measured[number].iou for score in scores]),
+        failures=tuple((image_ids[row], int(numbers[row]), protocol.rounds[column]) for row, column in failed.tolist()),
+        empty=tuple(
+            (score.image_id, missing)
+            for score, there in zip(scores, kept, strict=True)
+            for missing in np.flatnonzero(~there).tolist()
+        ),
         refusals=refusals,
+        data_sha256=data_sha256(score.sha256 for score in scores),
     )

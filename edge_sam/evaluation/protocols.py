@@ -6,7 +6,7 @@ from typing import Any, Literal
 PromptType = Literal["box", "point"]
 PointFrom = Literal["point", "mask-center", "mask-rand", "box-center"]
 MultimaskOutputs = Literal[1, 3, 4]
-MultimaskSelect = Literal["score", "area", "oracle"]
+MultimaskSelect = Literal["score", "stability", "area", "oracle"]
 GroundTruth = Literal["exact", "edgesam"]
 
 MIN_CLICK_PIXELS = 10
@@ -16,7 +16,12 @@ _GROUND_TRUTH = {
     "exact": "exact (as annotated, at original size)",
     "edgesam": "edgesam (resampled to the input size and back, > 0)",
 }
-_SELECT = {"score": "highest predicted IoU", "area": "largest area", "oracle": "best true IoU"}
+SELECT_IN_WORDS = {
+    "score": "highest predicted IoU",
+    "stability": "highest stability score (offset 1)",
+    "area": "largest area",
+    "oracle": "best true IoU",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class EvaluationProtocol:
             drawn uniformly there as in the distillation. The box stays; no mask prompt is given, as in the training.
         num_multimask_outputs: 1: the single-mask token. 3: the multi-mask tokens. 4: all. The same in every round.
         multimask_select: which of several masks counts and is clicked on: the one with the highest predicted IoU, the
-            one with the largest area (of the low-resolution masks), or the one with the best true IoU.
+            highest stability score (:func:`edge_sam.inference.predictor.stability_score`), the largest area (both of
+            the low-resolution masks, without padding), or the best true IoU.
         ground_truth: "exact": the annotated mask, untouched. "edgesam": the published way, see
             :func:`edge_sam.evaluation.ground_truth.resample_as_published`.
         seed: of the clicks and of "mask-rand", which depend on it, the image id, the instance and the round alone.
@@ -81,7 +87,7 @@ class EvaluationProtocol:
             prompt += f", seed {self.seed}"
         masks = "single-mask token"
         if self.num_multimask_outputs > 1:
-            masks = f"{_SELECT[self.multimask_select]} of {self.num_multimask_outputs} masks"
+            masks = f"{SELECT_IN_WORDS[self.multimask_select]} of {self.num_multimask_outputs} masks"
         return f"{prompt}; {masks}; ground truth {_GROUND_TRUTH[self.ground_truth]}; mean over instances"
 
     @property

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,26 @@ from rich.table import Table
 
 import edge_sam
 from edge_sam.atomic_writing import write_atomically
+from edge_sam.evaluation.bootstrap import SHARE, interval_by_image
+from edge_sam.evaluation.buckets import by_size, by_threshold
 from edge_sam.evaluation.miou import MiouResult
 
-_THRESHOLDS = (0.5, 0.75, 0.9)
+_HASH_DIGITS = 12
 _SHOWN = 5
 """So many names of a longer list are printed; the JSON file has all."""
 
 
-def render_results(results: Sequence[MiouResult]) -> RenderableType:
-    """Return a table with one line a protocol, and what could not be measured."""
+def result_line(result: MiouResult, checkpoint_sha256: str) -> str:
+    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data."""
+    return (
+        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:_HASH_DIGITS]}, "
+        f"data {result.data_sha256[:_HASH_DIGITS]}, {result.images} images, {result.instances} instances, "
+        f"edge_sam {edge_sam.__version__}"
+    )
+
+
+def render_results(results: Sequence[MiouResult], checkpoint_sha256: str) -> RenderableType:
+    """Return a table with one line a protocol; what each line means; and what could not be measured."""
     clicks = max(result.protocol.refine_iters for result in results)
     table = Table(title="mean IoU over instances")
     for column in ("prompt", "mask", "ground truth"):
@@ -33,12 +45,33 @@ def render_results(results: Sequence[MiouResult]) -> RenderableType:
         protocol = result.protocol
         what = (protocol.rounds[0], protocol.mask, protocol.ground_truth)
         table.add_row(*what, *values, str(result.instances), str(result.images))
-    return Group(table, *_left_out(results))
+    return Group(table, *(_details(result, checkpoint_sha256) for result in results), *_left_out(results))
+
+
+def _details(result: MiouResult, checkpoint_sha256: str) -> str:
+    intervals = ", ".join(f"{low:.4f} to {high:.4f}" for low, high in _intervals(result))
+    sizes = ", ".join(
+        f"{name} {' '.join(f'{value:.4f}' for value in bucket.miou) or '-'} ({bucket.instances})"
+        for name, bucket in by_size(result.iou, result.areas).items()
+    )
+    return (
+        f"{result.protocol.name}: {result_line(result, checkpoint_sha256)}\n"
+        f"  {SHARE:.0%} interval by image: {intervals}\n  by size (instances): {sizes}"
+    )
+
+
+def _intervals(result: MiouResult) -> list[tuple[float, float]]:
+    return [interval_by_image(column, result.image_ids) for column in result.iou.T]
 
 
 def _left_out(results: Sequence[MiouResult]) -> list[str]:
     lines = []
     for result in results:
+        if result.failures:
+            names = [f"{image_id} #{number} ({when})" for image_id, number, when in result.failures]
+            lines.append(
+                f"{result.protocol.name}: {len(names)} answers of NaN or infinity count as IoU 0: {_first(names)}"
+            )
         if result.empty:
             names = [f"{image_id} #{number}" for image_id, number in result.empty]
             lines.append(f"{result.protocol.name}: {len(names)} masks without a pixel left out: {_first(names)}")
@@ -57,25 +90,34 @@ def _first(names: Sequence[str]) -> str:
     return "; ".join(names[:_SHOWN]) + more
 
 
-def results_to_json(results: Sequence[MiouResult], provenance: dict[str, Any]) -> dict[str, Any]:
+def results_to_json(
+    results: Sequence[MiouResult], checkpoint_sha256: str, provenance: dict[str, Any]
+) -> dict[str, Any]:
     """Return everything but the single instances, as JSON knows it; ``provenance`` is copied in."""
     return {
         "edge_sam": edge_sam.__version__,
         "torch": torch.__version__,
         **provenance,
-        "results": [_result_to_json(result) for result in results],
+        "results": [_result_to_json(result, checkpoint_sha256) for result in results],
         "refusals": [vars(refusal) for refusal in results[0].refusals],
     }
 
 
-def _result_to_json(result: MiouResult) -> dict[str, Any]:
+def _result_to_json(result: MiouResult, checkpoint_sha256: str) -> dict[str, Any]:
     return {
+        "line": result_line(result, checkpoint_sha256),
         "protocol": result.protocol.to_json(),
+        "data_sha256": result.data_sha256,
         "rounds": list(result.protocol.rounds),
         "miou": result.miou,
+        "interval": {"share": SHARE, "by_round": [list(interval) for interval in _intervals(result)]},
         "images": result.images,
         "instances": result.instances,
-        "share_with_iou_at_least": {str(threshold): result.share_above(threshold) for threshold in _THRESHOLDS},
+        "by_size": {name: asdict(bucket) for name, bucket in by_size(result.iou, result.areas).items()},
+        "share_with_iou_at_least": {str(threshold): share for threshold, share in by_threshold(result.iou).items()},
+        "failures": [
+            {"image_id": image_id, "annotation": number, "round": when} for image_id, number, when in result.failures
+        ],
         "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
     }
 

@@ -1,25 +1,41 @@
 """One image, one protocol: prompt, choose a mask, compare, click where it is wrong, and again."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_sam.evaluation.ground_truth import noise_of, unpack
+from edge_sam.evaluation.answers import ask
+from edge_sam.evaluation.cropped_masks import CroppedMask
+from edge_sam.evaluation.ground_truth import noise_of
 from edge_sam.evaluation.instances import EvaluationImage
-from edge_sam.evaluation.protocols import MIN_CLICK_PIXELS, EvaluationProtocol, MultimaskSelect
-from edge_sam.modeling.sam import MASK_THRESHOLD, Sam
+from edge_sam.evaluation.protocols import MIN_CLICK_PIXELS, EvaluationProtocol
+from edge_sam.inference.upsampling import MaskUpsampler
+from edge_sam.inference.window import Window
+from edge_sam.modeling.sam import Sam
 from edge_sam.prompts.batch import Prompts
 from edge_sam.prompts.clicks import IGNORED, sample_clicks
 
-_MAX_PIXELS = 2**26
-"""Logits at input or original size that are held at once: 256 MB in float32."""
+
+@dataclass(frozen=True)
+class Measured:
+    """What the n instances of an image that have ground truth gave.
+
+    Attributes:
+        iou: float64 (n, rounds).
+        failed: bool (n, rounds): the model's answer was no number, and the IoU is 0.
+    """
+
+    iou: NDArray[np.float64]
+    failed: NDArray[np.bool_]
 
 
 def measure_image(
     sam: Sam, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, max_prompts: int
-) -> NDArray[np.float64]:
-    """Return the IoU float64 (n, rounds) of the n instances of ``image`` that have ground truth.
+) -> Measured:
+    """Simulate the user on the instances of ``image`` that have ground truth.
 
     Args:
         sam: in eval mode.
@@ -30,28 +46,41 @@ def measure_image(
     """
     numbers = np.flatnonzero(image.truths[protocol.ground_truth].present)
     chunks = [numbers[start : start + max_prompts] for start in range(0, len(numbers), max_prompts)]
-    rows = [_measure_chunk(sam, embedding, image, protocol, chunk) for chunk in chunks]
-    return np.concatenate([np.zeros((0, len(protocol.rounds))), *rows])
+    parts = [_measure_chunk(sam, embedding, image, protocol, chunk) for chunk in chunks]
+    none = np.zeros((0, len(protocol.rounds)))
+    return Measured(
+        np.concatenate([none, *(iou for iou, _ in parts)]),
+        np.concatenate([none.astype(bool), *(failed for _, failed in parts)]),
+    )
 
 
 def _measure_chunk(
     sam: Sam, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, numbers: NDArray[np.int64]
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return IoU and failures (n, rounds)."""
     device = embedding.device
-    truth = torch.from_numpy(image.truths[protocol.ground_truth].bits[numbers]).to(device)
+    masks = image.truths[protocol.ground_truth].masks
+    truths = [_Wanted(masks[number], device) for number in numbers.tolist()]
     noise = _click_noise(image, protocol, numbers).to(device)
     prompts = _first_prompts(image, protocol, numbers).to(device)
     finished = torch.zeros(len(numbers), dtype=torch.bool, device=device)
+    upsampler: MaskUpsampler | None = None
     rounds: list[Tensor] = []
+    failures: list[Tensor] = []
     for number in range(len(protocol.rounds)):
-        low_res = _decode(sam, embedding, image, prompts, protocol)
+        answers = ask(sam, embedding, image.size, prompts, protocol.num_multimask_outputs, protocol.multimask_select)
+        low_res, failed = answers.masks, answers.failed
+        upsampler = upsampler or MaskUpsampler(
+            low_res.shape[-1], sam.image_size, image.size, image.original_size, device
+        )
         # After the last round there is no noise left, and so no click.
-        iou, points, labels = _compare(sam, low_res, image, truth, noise[:, number : number + 1])
+        iou, points, labels = _compare(upsampler, low_res, truths, noise[:, number : number + 1])
         # Where there was nothing left to click on, the user was content with the round before.
         rounds.append(torch.where(finished, rounds[-1], iou) if rounds else iou)
-        prompts = prompts.add_points(points, labels)
+        failures.append(failed & ~finished)
+        prompts = prompts.add_points(points * _input_scale(image, device), labels)
         finished |= (labels == IGNORED).any(dim=1)
-    return torch.stack(rounds, dim=1).cpu().numpy()
+    return torch.stack(rounds, dim=1).cpu().numpy(), torch.stack(failures, dim=1).cpu().numpy()
 
 
 def _first_prompts(image: EvaluationImage, protocol: EvaluationProtocol, numbers: NDArray[np.int64]) -> Prompts:
@@ -68,64 +97,63 @@ def _click_noise(image: EvaluationImage, protocol: EvaluationProtocol, numbers: 
     return torch.tensor(rows, dtype=torch.float32).reshape(len(numbers), protocol.refine_iters)
 
 
-def _decode(
-    sam: Sam, embedding: Tensor, image: EvaluationImage, prompts: Prompts, protocol: EvaluationProtocol
-) -> Tensor:
-    """Return the low-resolution logits float32 (n, K, 4h, 4w) that may be the answer: K = 1 unless by oracle."""
-    sparse, dense = sam.prompt_encoder(prompts.points_and_labels, prompts.boxes, None)
-    masks, scores = sam.mask_decoder(
-        embedding, sam.prompt_encoder.get_dense_pe(), sparse, dense, protocol.num_multimask_outputs
-    )
-    height, width = (-(-side * masks.shape[-1] // sam.image_size) for side in image.size)
-    return select_masks(masks.float(), scores, protocol.multimask_select, (height, width))
+class _Wanted:
+    """The mask of an instance on the device.
 
-
-def select_masks(masks: Tensor, scores: Tensor, select: MultimaskSelect, inside: tuple[int, int]) -> Tensor:
-    """Keep the one mask of several that a rule chooses; the oracle keeps all, the truth decides later.
-
-    Args:
-        masks: logits (n, K, 4h, 4w).
-        scores: predicted IoU (n, K).
-        select: see :class:`EvaluationProtocol`.
-        inside: rows and columns that are not padding; only these count for the area.
+    Attributes:
+        window: where it lies.
+        pixels: bool (rows, columns), inside.
+        area: how many are set.
     """
-    if select == "oracle" or masks.shape[1] == 1:
-        return masks
-    if select == "area":
-        scores = (masks[..., : inside[0], : inside[1]] > MASK_THRESHOLD).sum(dim=(2, 3))
-    best = scores.argmax(dim=1)
-    return masks[torch.arange(len(masks), device=masks.device), best][:, None]
+
+    def __init__(self, mask: CroppedMask, device: torch.device) -> None:
+        self.window = mask.window
+        self.pixels = torch.from_numpy(mask.crop()).to(device)
+        self.area = mask.area
 
 
 def _compare(
-    sam: Sam, low_res: Tensor, image: EvaluationImage, truth: Tensor, noise: Tensor
+    upsampler: MaskUpsampler, low_res: Tensor, truths: list[_Wanted], noise: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compare at original size, a few masks at a time.
+    """Compare at original size, each mask where it lies.
 
     Returns:
-        IoU float64 (n,), and a click for each column of ``noise`` (n, K): points (n, K, 2) in input pixels, labels.
+        IoU float64 (n,) of the best of the K masks, and a click for each column of ``noise`` (n, C): points (n, C, 2)
+        in pixels of the file, labels (n, C).
     """
+    count = low_res.shape[1]
+    windows = upsampler.windows(low_res.flatten(0, 1))
+    results, clicks = [], []
+    for number, truth in enumerate(truths):
+        frames = windows[number * count : (number + 1) * count]
+        found = [upsampler.binary_mask(mask, frame) for mask, frame in zip(low_res[number], frames, strict=True)]
+        iou = torch.stack([_iou(mask, frame, truth) for mask, frame in zip(found, frames, strict=True)])
+        best = int(iou.argmax()) if count > 1 else 0
+        results.append(iou[best])
+        clicks.append(_click(found[best], frames[best], truth, noise[number : number + 1]))
+    points, labels = (torch.cat(column) for column in zip(*clicks, strict=True))
+    return torch.stack(results), points, labels
+
+
+def _iou(found: Tensor, window: Window, truth: _Wanted) -> Tensor:
+    shared = window.intersection(truth.window)
+    both = torch.count_nonzero(found[shared.within(window)] & truth.pixels[shared.within(truth.window)])
+    return both.double() / (torch.count_nonzero(found) + truth.area - both)
+
+
+def _click(found: Tensor, window: Window, truth: _Wanted, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points (1, C, 2) and labels (1, C): the clicks are the same as those drawn in the whole picture."""
+    if not noise.shape[1]:
+        return noise.new_zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.int64, device=noise.device)
+    frame = window.around(truth.window)
+    wanted, predicted = torch.zeros(2, *frame.shape, dtype=torch.bool, device=noise.device)
+    wanted[truth.window.within(frame)] = truth.pixels
+    predicted[window.within(frame)] = found
+    points, labels = sample_clicks(wanted[None], predicted[None], None, noise, 1, MIN_CLICK_PIXELS)
+    corner = torch.tensor([frame.left, frame.top], device=noise.device)
+    return torch.where((labels == IGNORED)[..., None], points, points + corner), labels
+
+
+def _input_scale(image: EvaluationImage, device: torch.device) -> Tensor:
     height, width = image.original_size
-    scale = torch.tensor([image.size[1] / width, image.size[0] / height], device=low_res.device)
-    some = max(1, _MAX_PIXELS // (low_res.shape[1] * max(height * width, sam.image_size**2)))
-    parts = []
-    for start in range(0, len(low_res), some):
-        part = slice(start, start + some)
-        masks = sam.postprocess_masks(low_res[part], image.size, image.original_size) > MASK_THRESHOLD
-        wanted = unpack(truth[part], width)
-        iou, best = mask_iou(masks, wanted).max(dim=1)
-        points, labels = noise.new_zeros(len(masks), 0, 2), best.new_zeros(len(masks), 0)
-        if noise.shape[1]:
-            chosen = masks[torch.arange(len(masks), device=masks.device), best]
-            points, labels = sample_clicks(wanted, chosen, None, noise[part], stride=1, min_pixels=MIN_CLICK_PIXELS)
-        parts.append((iou, points * scale, labels))
-    iou, points, labels = (torch.cat(column) for column in zip(*parts, strict=True))
-    return iou, points, labels
-
-
-def mask_iou(masks: Tensor, truth: Tensor) -> Tensor:
-    """Return the intersection over union float64 (n, K) of masks bool (n, K, H, W) with one truth each, (n, H, W)."""
-    truth = truth[:, None]
-    intersection = (masks & truth).sum(dim=(2, 3))
-    union = (masks | truth).sum(dim=(2, 3))
-    return intersection.double() / union
+    return torch.tensor([image.size[1] / width, image.size[0] / height], device=device)

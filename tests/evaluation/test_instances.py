@@ -6,6 +6,7 @@ import torch
 from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.evaluation.instances import EvaluationDataset, RefusedImage, load_batches
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
+from tests.evaluation import naive
 
 
 def test_item_holds_what_its_protocols_need(val_split):
@@ -20,7 +21,17 @@ def test_item_holds_what_its_protocols_need(val_split):
     assert image.first_points("exact", "point").tolist() == sample.points[:, 0].tolist()
     middle = sample.boxes.view(-1, 2, 2).mean(dim=1)
     torch.testing.assert_close(torch.from_numpy(image.first_points("exact", "box-center")), middle)
-    assert len(image.boxes) == len(sample.annotations) == len(image.truths["exact"].bits)
+    assert len(image.boxes) == len(sample.annotations) == len(image.truths["exact"].masks)
+    assert image.annotation_ids.tolist() == [annotation.annotation_id for annotation in sample.annotations]
+    assert image.areas.tolist() == [annotation.decode().sum() for annotation in sample.annotations]
+    for mask, annotation in zip(image.truths["exact"].masks, sample.annotations, strict=True):
+        assert (naive.whole(mask, image.original_size) == annotation.decode()).all()
+
+
+def test_hash_is_of_the_instances_that_are_used(val_split):
+    whole, some, again = (EvaluationDataset(val_split, guide_suite(), count)[0].sha256 for count in (None, 2, None))
+    assert whole == again != some
+    assert whole == EvaluationDataset(val_split, [EvaluationProtocol(ground_truth="edgesam")])[0].sha256
 
 
 def test_first_instances_of_the_file(val_split):
@@ -28,7 +39,7 @@ def test_first_instances_of_the_file(val_split):
     whole, some = (EvaluationDataset(val_split, protocols, count)[0] for count in (None, 2))
     assert len(some.boxes) == 2 < len(whole.boxes)
     assert some.boxes.tolist() == whole.boxes[:2].tolist()
-    assert some.truths["exact"].bits.tolist() == whole.truths["exact"].bits[:2].tolist()
+    assert some.areas.tolist() == whole.areas[:2].tolist()
 
 
 def test_broken_image_is_refused_and_its_neighbour_not_counted_twice(photographs, tmp_path):

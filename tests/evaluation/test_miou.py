@@ -53,7 +53,14 @@ def test_mean_is_over_pooled_instances_in_order(val_split, reference):
     assert result.image_ids == tuple(np.repeat(val_split.ids, counts))
     assert result.numbers.tolist() == [number for count in counts for number in range(count)]
     assert result.miou == pytest.approx(result.iou.mean(axis=0).tolist())
-    assert result.share_above(0.5) == [(result.iou[:, r] >= 0.5).mean() for r in range(3)]
+    for name, values in (("annotation_ids", result.annotation_ids), ("areas", result.areas)):
+        found = values.reshape(-1).tolist()
+        expected = [
+            annotation.annotation_id if name == "annotation_ids" else annotation.decode().sum()
+            for index in range(len(val_split))
+            for annotation in val_split[index].annotations
+        ]
+        assert found == expected
 
 
 def test_first_images_and_first_instances(photographs, alone, reference):
@@ -61,6 +68,34 @@ def test_first_images_and_first_instances(photographs, alone, reference):
     (result,) = evaluate_miou(DiscSam(), few, PROTOCOLS[:1], world=alone, max_instances=2, num_workers=0)
     kept = (reference[0].numbers < 2) & np.isin(reference[0].image_ids, few.ids)
     np.testing.assert_allclose(result.iou, reference[0].iou[kept], atol=1e-6)
+
+
+def test_data_hash_is_of_what_was_used(photographs, val_split, alone, reference):
+    assert len({result.data_sha256 for result in reference}) == 1
+    few = Sa1bDataset(photographs, "val", 256, 3, keep_annotations=True)
+    (result,) = evaluate_miou(DiscSam(), few, PROTOCOLS[:1], world=alone, num_workers=0)
+    (fewer,) = evaluate_miou(DiscSam(), val_split, PROTOCOLS[:1], world=alone, max_instances=2, num_workers=0)
+    (other,) = evaluate_miou(DiscSam(), val_split, [EvaluationProtocol(seed=5)], world=alone, num_workers=0)
+    assert len({reference[0].data_sha256, result.data_sha256, fewer.data_sha256}) == 3
+    assert other.data_sha256 == reference[0].data_sha256
+
+
+def test_answers_that_are_no_numbers_are_named_and_count_as_nothing(val_split, alone, reference):
+    sam = DiscSam()
+    decode, calls = sam.mask_decoder.forward, []
+
+    def break_the_second_round_of_the_first_image(*given):
+        calls.append(1)
+        masks, scores = decode(*given)
+        if len(calls) == 2:
+            masks[0, 0, 5, 5] = torch.nan
+        return masks, scores
+
+    sam.mask_decoder.forward = break_the_second_round_of_the_first_image
+    (result,) = evaluate_miou(sam, val_split, PROTOCOLS[:1], world=alone, num_workers=0)
+    assert result.failures == ((val_split.ids[0], 0, "+1"),)
+    assert result.iou[0, 1] == 0 and result.instances == reference[0].instances
+    np.testing.assert_allclose(result.iou[1:], reference[0].iou[1:], atol=1e-6)
 
 
 def test_masks_without_pixels_are_counted_and_named(val_split, alone, monkeypatch):

@@ -28,7 +28,7 @@ def test_line_tells_protocols_apart():
         EvaluationProtocol("point", "box-center"),
         EvaluationProtocol("point", "mask-rand"),
         EvaluationProtocol("point", "mask-rand", seed=1),
-        *(EvaluationProtocol("box", "point", 0, 3, select) for select in ("score", "area", "oracle")),
+        *(EvaluationProtocol("box", "point", 0, 3, select) for select in ("score", "stability", "area", "oracle")),
         EvaluationProtocol("box", "point", 0, 4, "score"),
     ]
     lines = [protocol.describe() for protocol in protocols]

@@ -131,7 +131,8 @@ def mask_iou(predicted: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
     """
     counted = (predicted & valid[:, None]).flatten(2).float()
     target = (coverage.float() * valid[:, None]).flatten(2)
-    shared = (counted @ target.transpose(1, 2)).squeeze(2)  # of a mask and a share of one the minimum is the product
+    with torch.autocast(predicted.device.type, enabled=False):  # which would round the product to bfloat16
+        shared = (counted @ target.transpose(1, 2)).squeeze(2)  # of a mask and a share the minimum is the product
     union = counted.sum(dim=2) + target.sum(dim=2) - shared
     return shared / union.clamp(min=torch.finfo(torch.float32).tiny)
 

@@ -131,3 +131,12 @@ def test_iou_of_whole_pixels_is_that_of_sets(mask_valid):
     inside = mask_valid[:, None]
     expected = (predicted & target & inside).sum((2, 3)) / ((predicted | target) & inside).sum((2, 3))
     torch.testing.assert_close(mask_iou(predicted, target, mask_valid), expected)
+
+
+def test_iou_stays_in_float32_under_autocast(mask_valid):
+    generator = torch.Generator().manual_seed(0)
+    predicted = torch.rand(6, 4, 64, 64, generator=generator) > 0.6
+    coverage = torch.rand(6, 1, 64, 64, generator=generator)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = mask_iou(predicted, coverage, mask_valid)
+    assert torch.equal(found, mask_iou(predicted, coverage, mask_valid))

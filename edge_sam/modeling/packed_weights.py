@@ -16,13 +16,16 @@ _SUFFIX = ".scale"
 _LARGEST = 127
 _SMALLEST_ROW = 32
 """Values a row needs for its scale to weigh little beside it; depthwise filters, norms and biases have fewer."""
+_SMALLEST_WEIGHT = 8192
+"""Values a weight needs for its bytes to count. Below are position frequencies and tokens, whose rounding alone moved
+masks more than that of all large weights together."""
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round every weight with long rows to int8; the largest error of a row is half of its largest value / 127."""
+    """Round large weights with long rows to int8; the largest error of a row is half of its largest value / 127."""
     packed: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if not tensor.is_floating_point() or tensor.ndim < 2 or tensor[0].numel() < _SMALLEST_ROW:
+        if not tensor.is_floating_point() or tensor.numel() < _SMALLEST_WEIGHT or tensor[0].numel() < _SMALLEST_ROW:
             packed[name] = tensor
             continue
         rows = tensor.float().flatten(1)

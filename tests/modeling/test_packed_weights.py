@@ -9,7 +9,7 @@ from edge_sam.modeling.registry import build_sam
 
 def test_a_weight_comes_back_within_half_a_step_of_its_row():
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(7, 5, 3, 3, generator=generator) * torch.logspace(-6, 2, 7)[:, None, None, None]
+    weight = torch.randn(7, 180, 3, 3, generator=generator) * torch.logspace(-6, 2, 7)[:, None, None, None]
     weight[3] = 0
     packed = pack_weights({"w": weight})
     assert packed["w"].dtype == torch.int8
@@ -18,7 +18,12 @@ def test_a_weight_comes_back_within_half_a_step_of_its_row():
 
 
 def test_small_and_whole_numbers_stay_as_they_are():
-    state = {"bias": torch.randn(64), "depthwise": torch.randn(8, 1, 3, 3), "count": torch.tensor(3)}
+    state = {
+        "bias": torch.randn(9000),
+        "depthwise": torch.randn(1000, 1, 3, 3),
+        "frequencies": torch.randn(2, 128),
+        "count": torch.tensor(3),
+    }
     packed = pack_weights(state)
     assert packed.keys() == state.keys()
     assert all(torch.equal(unpack_weights(packed, "file")[name], tensor) for name, tensor in state.items())
@@ -37,8 +42,8 @@ def test_a_packed_file_is_a_quarter_as_large_and_loads_as_any_other(tmp_path):
 
 
 def test_a_packed_weight_without_its_scales_is_refused(tmp_path):
-    packed = pack_weights({"w": torch.randn(4, 64)})
-    with pytest.raises(EdgeSamError, match=r"file: packed weight w of shape \(4, 64\) has no scale"):
+    packed = pack_weights({"w": torch.randn(4, 2048)})
+    with pytest.raises(EdgeSamError, match=r"file: packed weight w of shape \(4, 2048\) has no scale"):
         unpack_weights({"w": packed["w"]}, "file")
     save_state({**packed, "w.scale": torch.ones(3)}, tmp_path / "bad.safetensors")
     with pytest.raises(EdgeSamError, match=r"has scales of shape \(3,\)"):

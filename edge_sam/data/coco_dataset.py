@@ -119,7 +119,8 @@ class CocoDataset(Dataset[Sample]):
         """
         image = self.images[index]
         pixels = resize_image(self.read_picture(index), self.image_size)
-        annotations, refusals = self.single_objects(index)
+        objects, refusals = self.single_objects(index)
+        annotations = [annotation for annotation, _ in objects]
         if refusals and not annotations:
             raise BrokenSample(f"none of the {len(refusals)} annotations is usable; the first: {refusals[0].reason}")
         original_size, size = (image.height, image.width), (pixels.shape[1], pixels.shape[2])
@@ -154,20 +155,20 @@ class CocoDataset(Dataset[Sample]):
             )
         return picture
 
-    def single_objects(self, index: int) -> tuple[list[Annotation], tuple[Refusal, ...]]:
-        """Return an image's sound annotations, without its crowds, and what is wrong with the others."""
+    def single_objects(self, index: int) -> tuple[list[tuple[Annotation, Entry]], tuple[Refusal, ...]]:
+        """Return an image's sound annotations, without its crowds, as read and as in the file; and what others lack."""
         image = self.images[index]
-        annotations: list[Annotation] = []
+        objects: list[tuple[Annotation, Entry]] = []
         refusals: list[Refusal] = []
         for position, entry in enumerate(image.annotations):
             if not _is_single(entry):
                 continue
             try:
-                annotations.append(parse_single_object(entry, (image.height, image.width)))
+                objects.append((parse_single_object(entry, (image.height, image.width)), entry))
             except BrokenSample as error:
                 name = entry.get("id", f"at position {position}")
                 refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))
-        return annotations, tuple(refusals)
+        return objects, tuple(refusals)
 
     def _picture(self, image: CocoImage) -> Path:
         return self._picture_folder / image.path

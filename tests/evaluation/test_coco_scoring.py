@@ -1,0 +1,242 @@
+"""AP equals that of pycocotools on COCO; LVIS's rules hold in cases worked out by hand."""
+
+import contextlib
+import copy
+import io
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from scipy import ndimage
+
+from edge_sam.data.coco_dataset import CocoDataset
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.boundary import boundary_iou
+from edge_sam.evaluation.coco_scoring import ScoredMasks, average_precision, expect_countable, ground_truth_masks
+from tests.synthetic_coco import COCO_FILE, LVIS_FILE, read_tree, write_coco, write_lvis, write_tree
+
+NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
+
+
+def encode(mask):
+    rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(rle["size"]), "counts": rle["counts"].decode()}
+
+
+def like(truth, categories, seed):
+    """Masks that resemble the annotated ones more or less, some twice, some of another category, with equal scores."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for image in truth.tree["images"]:
+        masks, scores, labels = [], [], []
+        for entry in truth.tree["annotations"]:
+            if entry["image_id"] != image["id"]:
+                continue
+            for _ in range(rng.integers(0, 3)):
+                mask = np.roll(mask_utils.decode(entry["segmentation"]), rng.integers(-4, 5, 2), axis=(0, 1))
+                masks.append(encode(ndimage.binary_erosion(mask, iterations=int(rng.integers(1, 4)))))
+                scores.append(float(rng.integers(1, 6) / 5))
+                labels.append(entry["category_id"] if rng.random() < 0.8 else int(rng.choice(categories)))
+        found.append(ScoredMasks(image["id"] - 1, masks, scores, labels))
+    return found
+
+
+def by_pycocotools(truth, found, max_dets=None):
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotated = COCO()
+        annotated.dataset = copy.deepcopy(truth.tree)
+        annotated.createIndex()
+        results = [
+            {"image_id": one.index + 1, "category_id": label, "score": score, "segmentation": mask}
+            for one in found
+            for mask, score, label in zip(one.masks, one.scores, one.categories, strict=True)
+        ]
+        evaluation = COCOeval(annotated, annotated.loadRes(results), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(NAMES, evaluation.stats[:6].tolist(), strict=True))
+
+
+def as_found(truth, scores=None):
+    """The ground truth itself, but for crowds."""
+    found = []
+    for image in truth.tree["images"]:
+        own = [one for one in truth.tree["annotations"] if one["image_id"] == image["id"] and not one["iscrowd"]]
+        found.append(
+            ScoredMasks(
+                image["id"] - 1,
+                [one["segmentation"] for one in own],
+                [1.0] * len(own) if scores is None else scores,
+                [one["category_id"] for one in own],
+            )
+        )
+    return found
+
+
+def agree(ours, theirs):
+    assert list(ours) == NAMES
+    for name in NAMES:
+        assert (ours[name] is None and theirs[name] == -1) or ours[name] == pytest.approx(theirs[name], abs=1e-6), name
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_ap_is_that_of_pycocotools(tmp_path, seed):
+    dataset = CocoDataset(write_coco(tmp_path, 8), "coco", 256, annotated_only=False)
+    truth = ground_truth_masks(dataset, range(8))
+    assert truth.crowds == 7 and truth.objects > 15 and not truth.refusals
+    found = like(truth, [1, 3, 90], seed)
+    ours = average_precision(truth, found, "coco")
+    assert 0.05 < ours["AP"] < 0.9
+    agree(ours, by_pycocotools(truth, found))
+
+
+def test_ap_is_that_of_pycocotools_on_real_annotations(shared):
+    dataset = CocoDataset(shared("realdata", "coco").parent, "coco", 256, annotated_only=False)
+    truth = ground_truth_masks(dataset, range(80))
+    assert (truth.objects, truth.crowds) == (548, 5)
+    found = like(truth, [1, 2, 62], 5)
+    agree(average_precision(truth, found, "coco"), by_pycocotools(truth, found))
+    perfect = average_precision(truth, as_found(truth), "coco")
+    assert all(value == 1.0 for value in perfect.values())
+    assert all(value == 1.0 for value in average_precision(truth, as_found(truth), "coco", boundary=True).values())
+
+
+@pytest.mark.parametrize("style", ["coco", "lvis"])
+@pytest.mark.parametrize("boundary", [False, True])
+def test_ground_truth_as_prediction_gives_one(tmp_path, style, boundary):
+    root = write_coco(tmp_path, 5) if style == "coco" else write_lvis(tmp_path, 5)
+    dataset = CocoDataset(root, style, 256)
+    truth = ground_truth_masks(dataset, range(len(dataset)))
+    numbers = average_precision(truth, as_found(truth), style, boundary=boundary)
+    assert set(numbers.values()) <= {1.0, None} and numbers["AP"] == 1.0
+    assert list(numbers) == NAMES + (["APr", "APc", "APf"] if style == "lvis" else [])
+
+
+def test_images_that_are_not_counted_do_not_count(tmp_path):
+    dataset = CocoDataset(write_coco(tmp_path, 4), "coco", 256)
+    everything = ground_truth_masks(dataset, range(3))
+    some = ground_truth_masks(dataset, [0, 2])
+    assert some.objects < everything.objects and len(some.sha256) == 2
+    assert average_precision(some, as_found(some), "coco")["AP"] == 1.0
+    assert average_precision(everything, as_found(some), "coco")["AP"] < 1.0
+    assert set(some.sha256) < set(everything.sha256)
+
+
+def test_nothing_found_is_zero_and_no_object_of_a_size_is_none(tmp_path):
+    dataset = CocoDataset(write_coco(tmp_path, 3), "coco", 256)
+    truth = ground_truth_masks(dataset, range(2))
+    numbers = average_precision(truth, [ScoredMasks(0, [], [], []), ScoredMasks(1, [], [], [])], "coco")
+    assert numbers["AP"] == 0.0 and numbers["APl"] is None
+
+
+@pytest.mark.parametrize("thinner", [1, 2, 3])
+def test_boundary_ap_asks_for_both_iou(tmp_path, thinner):
+    """Of one object AP is the share of thresholds up to the smaller of the two IoU."""
+    root = write_coco(tmp_path, 2)
+    tree = read_tree(root / COCO_FILE)
+    write_tree(root / COCO_FILE, tree["images"], tree["annotations"][:1])
+    truth = ground_truth_masks(CocoDataset(root, "coco", 256), [0])
+    mask = mask_utils.decode(truth.tree["annotations"][0]["segmentation"]).astype(bool)
+    found = ndimage.binary_erosion(mask, iterations=thinner)
+    scored = [ScoredMasks(0, [encode(found)], [1.0], [truth.tree["annotations"][0]["category_id"]])]
+    iou = (found & mask).sum() / (found | mask).sum()
+    both = min(iou, boundary_iou(found, mask, mask.shape))
+    assert both < iou - 0.05
+    for boundary, value in ((False, iou), (True, both)):
+        passed = np.mean(value >= np.linspace(0.5, 0.95, 10))
+        assert average_precision(truth, scored, "coco", boundary=boundary)["AP"] == pytest.approx(passed)
+
+
+def square(left, top, side=10, size=(60, 80)):
+    mask = np.zeros(size, np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return encode(mask)
+
+
+@pytest.fixture
+def lvis(tmp_path):
+    """One image with an object of category 1, where 3 was looked for in vain, and 90 is not annotated throughout."""
+    root = write_lvis(tmp_path, 1)
+    tree = read_tree(root / LVIS_FILE)
+    image = tree["images"][0] | {"height": 60, "width": 80}
+    image |= {"neg_category_ids": [3], "not_exhaustive_category_ids": [90]}
+    entries = [
+        {"id": 1, "image_id": 101, "category_id": 1, "segmentation": square(5, 5), "bbox": [5, 5, 10, 10], "area": 100},
+        {
+            "id": 2,
+            "image_id": 101,
+            "category_id": 90,
+            "segmentation": square(40, 5),
+            "bbox": [40, 5, 10, 10],
+            "area": 100,
+        },
+    ]
+    write_tree(root / LVIS_FILE, [image], entries)
+    return CocoDataset(root, "lvis", 256)
+
+
+def lvis_ap(dataset, *found):
+    truth = ground_truth_masks(dataset, [0])
+    masks, scores, categories = zip(*found, strict=True)
+    numbers = average_precision(truth, [ScoredMasks(0, masks, scores, categories)], "lvis")
+    return numbers["AP"], numbers["APr"], numbers["APc"], numbers["APf"]
+
+
+def test_lvis_counts_only_categories_that_were_looked_for(lvis):
+    right = [(square(5, 5), 0.5, 1), (square(40, 5), 0.5, 90)]
+    assert lvis_ap(lvis, *right) == (1.0, 1.0, None, 1.0)
+    # Rare 1 is annotated throughout: a wrong mask before the right one halves the precision.
+    assert lvis_ap(lvis, *right, (square(20, 40), 0.9, 1)) == pytest.approx((0.75, 0.5, None, 1.0), nan_ok=True)
+    # Frequent 90 is not: a wrong mask may be an object that nobody annotated.
+    assert lvis_ap(lvis, *right, (square(20, 40), 0.9, 90)) == (1.0, 1.0, None, 1.0)
+
+
+def test_lvis_counts_the_best_300_masks_of_an_image(lvis):
+    wrong = [(square(60, 40), 0.9, 3)] * 299
+    right = [(square(5, 5), 0.5, 1), (square(40, 5), 0.4, 90)]
+    assert lvis_ap(lvis, *wrong, *right) == (0.5, 1.0, None, 0.0)
+    assert lvis_ap(lvis, *wrong[1:], *right) == (1.0, 1.0, None, 1.0)
+
+
+def test_what_cannot_be_counted_is_told(tmp_path):
+    root = write_coco(tmp_path, 3)
+    tree = read_tree(root / COCO_FILE)
+    tree["annotations"][0]["segmentation"] = {"size": [9, 9], "counts": "1"}
+    tree["annotations"][1]["segmentation"] = [[10.1, 5.1, 10.1, 5.1, 10.1, 5.1]]
+    tree["annotations"][2] |= {"bbox": [0, 0, 0, 0], "area": None}
+    write_tree(root / COCO_FILE, tree["images"], tree["annotations"])
+    dataset = CocoDataset(root, "coco", 256)
+    truth = ground_truth_masks(dataset, range(2))
+    (refusal,) = truth.refusals
+    assert "annotation 1: run lengths are of size [9, 9]" in refusal.reason and refusal.kind == "annotation"
+    assert truth.empty == (("sa_0_000", 2),)
+    assert truth.objects + truth.crowds == len(tree["annotations"]) - 1
+    assert truth.tree["annotations"][1]["area"] == truth.tree["annotations"][1]["pixels"] > 0
+    assert average_precision(truth, as_found(truth), "coco")["AP"] < 1.0, "nothing matches an empty mask"
+
+
+@pytest.mark.parametrize(
+    ("style", "change", "said"),
+    [
+        (
+            "coco",
+            lambda tree: tree["annotations"][0].update(category_id=2),
+            "annotation 1 is of category 2, which",
+        ),
+        ("coco", lambda tree: tree.pop("categories"), "has no categories"),
+        ("lvis", lambda tree: tree["images"][0].pop("neg_category_ids"), "image sa_0_000 lacks neg_category_ids"),
+        ("lvis", lambda tree: tree["categories"][0].pop("frequency"), "a category has no frequency"),
+    ],
+)
+def test_files_that_cannot_be_counted_are_errors(tmp_path, style, change, said):
+    root = write_coco(tmp_path, 3) if style == "coco" else write_lvis(tmp_path, 3)
+    file = root / (COCO_FILE if style == "coco" else LVIS_FILE)
+    tree = read_tree(file)
+    change(tree)
+    file.write_text(json.dumps(tree))
+    with pytest.raises(EdgeSamError, match=said):
+        expect_countable(CocoDataset(root, style, 256))

@@ -12,9 +12,11 @@ from rich.console import Console
 
 from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
 from edge_sam.config import RunConfig
-from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.data.sa1b import Refusal
 from edge_sam.distributed import World, process_group
 from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.datasets import DATASET_HELP, dataset_path, open_dataset
+from edge_sam.evaluation.instances import AnnotatedImages
 from edge_sam.evaluation.miou import MiouResult, evaluate_miou
 from edge_sam.evaluation.protocols import (
     EvaluationProtocol,
@@ -31,7 +33,6 @@ from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
 
-DATASETS = ("sa",)
 SUITES = ("guide",)
 _PROTOCOL_OPTIONS = ("prompt_types", "point_from", "refine_iter", "num_multimask_outputs", "multimask_select")
 
@@ -45,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, or a SAM"
     )
-    parser.add_argument("--dataset", default="sa", metavar="NAME", help=f"one of {', '.join(DATASETS)}: SA-1B's layout")
+    parser.add_argument("--dataset", default="sa", metavar="NAME", help=DATASET_HELP)
     parser.add_argument(
         "--suite", choices=SUITES, help="the guide's set of protocols, instead of the next five options"
     )
@@ -92,8 +93,6 @@ def protocols_from_arguments(namespace: argparse.Namespace) -> tuple[EvaluationP
 
 
 def _check_arguments(namespace: argparse.Namespace) -> None:
-    if namespace.dataset not in DATASETS:
-        raise EdgeSamError(f"--dataset {namespace.dataset}: no such data set; there is {', '.join(DATASETS)}")
     smallest = {"refine_iter": 0, "num_instances": 1, "max_prompt_bs": 1, "img_bs": 1, "seed": 0}
     for name, bound in smallest.items():
         value = getattr(namespace, name)
@@ -124,21 +123,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     output = namespace.json or _default_output(namespace, protocols)
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
-        number = config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples
-        dataset = Sa1bDataset(config.DATA.DATA_PATH, "val", config.DATA.IMG_SIZE, number, keep_annotations=True)
+        dataset = open_dataset(namespace, config)
         results = _evaluate(namespace, config, protocols, dataset, world)
         if world.is_main:
-            write_json(results_to_json(results, _provenance(namespace, config, world)), output)
-            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results))
+            checkpoint = file_sha256(namespace.checkpoint)
+            provenance = _provenance(namespace, config, world)
+            write_json(results_to_json(results, checkpoint, provenance), output)
+            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results, checkpoint))
             print(f"written to {output}", flush=True)
-        _check_refusals(results[0], len(dataset), config.DATA.MAX_BAD_SHARE)
+        check_refusals(results[0].refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
 
 
 def _evaluate(
     namespace: argparse.Namespace,
     config: RunConfig,
     protocols: Sequence[EvaluationProtocol],
-    dataset: Sa1bDataset,
+    dataset: AnnotatedImages,
     world: World,
 ) -> list[MiouResult]:
     expect_network_settings(namespace.checkpoint, config.model_dump(mode="json"))
@@ -169,7 +169,7 @@ def _announce(
 ) -> None:
     where = f"{world.size} process{'es' if world.size > 1 else ''} on {world.device.type}, {precision(config)}"
     print(f"{namespace.checkpoint}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px; {where}")
-    print(f"{config.DATA.DATA_PATH}: {images} images of the val split")
+    print(f"{dataset_path(namespace, config)}: {images} images of {namespace.dataset}, val split")
     for protocol in protocols:
         print(f"  {protocol.name}: {protocol.describe()}", flush=True)
 
@@ -178,9 +178,13 @@ def precision(config: RunConfig) -> str:
     return "bf16" if config.AMP_ENABLE else "float32"
 
 
-def _check_refusals(result: MiouResult, images: int, share: float) -> None:
-    """Insist that enough images could be measured. A broken annotation leaves its image and does not count."""
-    broken = [refusal for refusal in result.refusals if refusal.kind == "image"]
+def check_refusals(refusals: Sequence[Refusal], images: int, share: float) -> None:
+    """Insist that enough images could be measured. A broken annotation leaves its image and does not count.
+
+    Raises:
+        EdgeSamError: more than ``share`` of the images are broken.
+    """
+    broken = [refusal for refusal in refusals if refusal.kind == "image"]
     count = len({refusal.image_id for refusal in broken})
     if count > share * images:
         raise EdgeSamError(
@@ -200,7 +204,7 @@ def _provenance(namespace: argparse.Namespace, config: RunConfig, world: World) 
         },
         "data": {
             "dataset": namespace.dataset,
-            "path": config.DATA.DATA_PATH,
+            "path": dataset_path(namespace, config),
             "split": "val",
             "first_images": config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples,
             "first_instances": namespace.num_instances,

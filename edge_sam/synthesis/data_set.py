@@ -56,11 +56,13 @@ def write_data_set(out: Path, images: int, seed: int, size: int = 512, split: st
         workers: processes.
 
     Raises:
-        EdgeSamError: a number out of its range, pictures of this seed in another size, a folder that cannot be written.
+        EdgeSamError: a number out of its range, pictures of this seed in another size or another split, a folder that
+            cannot be written.
     """
     _check(images, seed, size, workers)
     series = _Series(out, split, seed, size)
     try:
+        _check_splits(series)
         for path in series.paths(0):
             path.parent.mkdir(parents=True, exist_ok=True)
         _check_size(series, images)
@@ -96,6 +98,15 @@ def _check_size(series: _Series, images: int) -> None:
                     "take another folder or that size"
                 )
             return
+
+
+def _check_splits(series: _Series) -> None:
+    """Refuse to measure on what was learnt from: a seed gives the same pictures in every split."""
+    for path in (series.out / "images").glob(f"*/synth_{series.seed}_*.jpg"):
+        if path.parent.name != series.split:
+            raise EdgeSamError(
+                f"{path.parent}: holds the pictures of --seed {series.seed}; {series.split} needs another seed"
+            )
 
 
 def _long_side(path: Path) -> int:

@@ -110,6 +110,13 @@ def test_sizes_are_not_mixed(root):
     assert contents(root) == before
 
 
+def test_splits_do_not_share_a_seed(root):
+    before = contents(root)
+    with pytest.raises(EdgeSamError, match=r"images/train: holds the pictures of --seed 5; val needs another seed"):
+        write_data_set(root, 1, seed=5, size=SIZE, split="val")
+    assert contents(root) == before and not (root / "images" / "val").exists()
+
+
 def test_a_foreign_annotation_file_is_named(tmp_path):
     write_data_set(tmp_path, 1, seed=1, size=128)
     broken = tmp_path / "annotations" / "train" / "synth_1_000000.json"

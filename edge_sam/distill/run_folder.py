@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -64,6 +65,7 @@ class RunFolder:
         self._config = config
         self._world = world
         self._known_refusals: set[tuple[Split, Refusal]] = set()
+        self._told_of_refusals = ""
         self._held = ExitStack()
         self._tensorboard: SummaryWriter | None = None
         self._wandb: Any = None
@@ -179,6 +181,17 @@ class RunFolder:
                 file.writelines(json.dumps({"split": split, **asdict(refusal)}) + "\n" for _, refusal in new)
         broken = {one.image_id for where, one in self._known_refusals if where == split and one.kind == "image"}
         return len(broken)
+
+    def say_refusals(self) -> None:
+        """Say how much was left out so far, unless it is what was said last."""
+        counts = Counter(refusal.kind for _, refusal in self._known_refusals)
+        told = (
+            f"left out so far: {counts['image']} broken images, {counts['filtered']} without an annotation that is "
+            f"large enough, {counts['annotation']} broken annotations: see {self.path / 'refused.jsonl'}"
+        )
+        if counts and told != self._told_of_refusals:
+            self.say(told)
+            self._told_of_refusals = told
 
     def best(self) -> dict[str, Any] | None:
         """Return what ``best.json`` holds."""

@@ -142,6 +142,7 @@ class Trainer:
                 barrier()
                 return False
             self._validate(epoch)
+            self.folder.say_refusals()
         return True
 
     def _complete_last_epoch(self) -> None:

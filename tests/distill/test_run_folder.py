@@ -95,6 +95,18 @@ def test_refusals_are_listed_once(folder, config):
     again.close()
 
 
+def test_what_was_left_out_is_said_where_it_grew(folder, capsys):
+    folder.say_refusals()
+    assert not capsys.readouterr().out
+    folder.refuse([Refusal("a", "truncated"), Refusal("b", "bad mask", "annotation")], "train")
+    folder.say_refusals()
+    folder.say_refusals()
+    assert capsys.readouterr().out.count("left out so far: 1 broken images, 0 without") == 1
+    folder.refuse([Refusal("b", "empty mask", "annotation")], "train")
+    folder.say_refusals()
+    assert "2 broken annotations: see" in capsys.readouterr().out
+
+
 def test_what_an_embedding_pass_listed_in_the_same_folder_is_no_refusal_of_the_run(folder, config):
     (folder.path / "refused.jsonl").write_text('{"image_id": "a", "reason": "truncated"}\n')
     folder.close()

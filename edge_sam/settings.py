@@ -71,7 +71,7 @@ class AugmentationSettings(Section):
     """Sides of the part that is used, as a share of the picture's: drawn from ``[low, high]``."""
     SCALE: ShareRange = (1.0, 1.0)
     """Long side of the resized image as a share of IMG_SIZE: drawn from ``[low, high]``."""
-    COLOR: NonNegative = 0.0
+    COLOR: Share = 0.0
     """Strength of changes of brightness, contrast, saturation and tint."""
     GRAY: Share = 0.0
     """Share of images made grey."""

@@ -47,7 +47,7 @@ def open_source(root: str | Path, split: str, with_annotations: bool = True, tar
     if not root.is_dir():
         raise EdgeSamError(
             f"{root}: no such folder; it should hold images/{split}/ and annotations/{split}/, or SA-1B's tars "
-            "(fill it by `edgesam prepare sa1b` or `edgesam prepare coco`, or name another by --data-path)"
+            "(fill it by `edgesam prepare sa1b` or `edgesam prepare coco`, or name another folder)"
         )
     if (root / "images").is_dir():
         return FolderSource(root, split, with_annotations)
@@ -127,7 +127,7 @@ def find_tars(root: Path, split: str, tar_list: Path | None = None) -> list[Path
         return tars
     beside = root / f"sa_{split}_subset.txt"
     if not any(root.glob("*.tar")):
-        raise EdgeSamError(f"{root}: holds neither images/{split}/ nor tars; name the folder that does by --data-path")
+        raise EdgeSamError(f"{root}: holds neither images/{split}/ nor tars; name the folder that does")
     if tar_list is None and beside.is_file():
         tar_list = beside
     names = read_name_list(tar_list) if tar_list is not None else PUBLISHED_SUBSET.get(split, ())

@@ -70,22 +70,23 @@ def _left_out(results: Sequence[MiouResult]) -> list[str]:
         if result.failures:
             names = [f"{image_id} #{number} ({when})" for image_id, number, when in result.failures]
             lines.append(
-                f"{result.protocol.name}: {len(names)} answers of NaN or infinity count as IoU 0: {_first(names)}"
+                f"{result.protocol.name}: {len(names)} answers of NaN or infinity count as IoU 0: {first_names(names)}"
             )
         if result.empty:
             names = [f"{image_id} #{number}" for image_id, number in result.empty]
-            lines.append(f"{result.protocol.name}: {len(names)} masks without a pixel left out: {_first(names)}")
+            lines.append(f"{result.protocol.name}: {len(names)} masks without a pixel left out: {first_names(names)}")
     refusals = results[0].refusals
     if refusals:
         kinds = ", ".join(
             f"{count} of kind {kind}" for kind, count in sorted(Counter(r.kind for r in refusals).items())
         )
         names = [f"{refusal.image_id} ({refusal.reason})" for refusal in refusals]
-        lines.append(f"could not be read ({kinds}): {_first(names)}")
+        lines.append(f"could not be read ({kinds}): {first_names(names)}")
     return lines
 
 
-def _first(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
+    """Return the first few of a list of names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return "; ".join(names[:_SHOWN]) + more
 

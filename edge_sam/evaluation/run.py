@@ -175,6 +175,7 @@ def _announce(
 
 
 def precision(config: RunConfig) -> str:
+    """Return the number format that the networks compute in."""
     return "bf16" if config.AMP_ENABLE else "float32"
 
 

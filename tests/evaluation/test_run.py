@@ -86,8 +86,10 @@ def test_numbers_out_of_range_are_errors(capsys, photographs, checkpoint, option
 
 def test_mistakes_of_the_user_are_one_line(capsys, photographs, checkpoint, sam, tmp_path):
     data = ["--data-path", photographs]
+    said = fails(capsys, "--checkpoint", checkpoint, *data, "--dataset", "cityscapes", *SMALL)
+    assert "cityscapes" in said and "there is sa, coco, lvis, cocofied_lvis" in said
     said = fails(capsys, "--checkpoint", checkpoint, *data, "--dataset", "coco", *SMALL)
-    assert "coco" in said and "there is sa" in said
+    assert "instances_val2017.json: is not there" in said
     assert "no such file" in fails(capsys, "--checkpoint", tmp_path / "none.pth", *data, *SMALL)
     assert "nowhere" in fails(capsys, "--checkpoint", checkpoint, "--data-path", tmp_path / "nowhere", *SMALL)
     assert "--output" in fails(capsys, "--checkpoint", checkpoint, *data, "--output", tmp_path, *SMALL)
@@ -141,7 +143,9 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
     for path in (checkpoint, raw, converted):
         main([CONFIG, "--checkpoint", str(path), "--data-path", str(photographs), "--num-samples", "2", *SMALL])
         contents.append(json.loads(path.with_suffix(".box_exact.mIoU.json").read_text()))
+    lines = [content["results"][0].pop("line") for content in contents]
     assert contents[0]["results"] == contents[1]["results"] == contents[2]["results"]
+    assert f"checkpoint {file_sha256(raw)[:12]}, data " in lines[1] and len(set(lines)) == 3
     assert contents[1]["checkpoint"] == {"path": str(raw), "sha256": file_sha256(raw)}
     said = capsys.readouterr().out
     assert "ground truth exact (" in said and "float32" in said and "2 images" in said

@@ -1,0 +1,244 @@
+"""Average precision of the masks that a model gives for boxes, on COCO and LVIS."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from edge_sam.data.annotations import BrokenSample
+from edge_sam.data.coco_dataset import CocoDataset
+from edge_sam.data.run_length_encoding import compress_runs, encode_crop
+from edge_sam.data.sa1b import Refusal
+from edge_sam.data.transforms import pad_images, resize_image, scale_boxes
+from edge_sam.distributed import World, gather_objects
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.answers import Answers, ask
+from edge_sam.evaluation.ap_protocol import ApProtocol
+from edge_sam.evaluation.coco_scoring import (
+    ScoredMasks,
+    average_precision,
+    expect_countable,
+    ground_truth_masks,
+)
+from edge_sam.evaluation.data_hash import data_sha256
+from edge_sam.evaluation.detections import BoxSource, ImageBoxes
+from edge_sam.evaluation.instances import RefusedImage, load_batches
+from edge_sam.evaluation.miou import evaluating
+from edge_sam.inference.upsampling import MaskUpsampler
+from edge_sam.modeling.sam import Sam
+from edge_sam.prompts.batch import Prompts
+
+
+@dataclass(frozen=True)
+class BoxedImage:
+    """One image and its boxes.
+
+    Attributes:
+        index: position of the image in its data set.
+        image_id: its name.
+        pixels: uint8 (3, h, w), resized.
+        original_size: (H, W) of the file.
+        boxes: to be asked for.
+        refusals: annotations without a usable box.
+    """
+
+    index: int
+    image_id: str
+    pixels: Tensor
+    original_size: tuple[int, int]
+    boxes: ImageBoxes
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+
+class BoxedImages(Dataset[BoxedImage | RefusedImage]):
+    """The images of a data set with the boxes of a source."""
+
+    def __init__(self, dataset: CocoDataset, source: BoxSource) -> None:
+        self._dataset = dataset
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> BoxedImage | RefusedImage:
+        """Read an image, or say why it cannot be read."""
+        name = self._dataset.ids[index]
+        try:
+            picture = self._dataset.read_picture(index)
+        except BrokenSample as error:
+            return RefusedImage((Refusal(name, str(error)),))
+        boxes, refusals = self._source.of(index)
+        pixels = resize_image(picture, self._dataset.image_size)
+        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, refusals)
+
+
+@dataclass(frozen=True)
+class ApResult:
+    """The outcome of one protocol.
+
+    Attributes:
+        protocol: what was measured.
+        mask_ap: AP, AP50, AP75, by size (APs, APm, APl), on LVIS by frequency (APr, APc, APf), each in [0, 1]; None
+            where there is no such object.
+        boundary_ap: the same by boundary IoU, where the protocol asks for it.
+        images: how many were measured.
+        objects: annotated ones in them that are not crowds.
+        crowds: annotated ones.
+        boxes: how many masks were asked for.
+        failures: image and number of the box for which the model gave NaN or infinity; its mask counts as empty.
+        empty: image and annotation of masks without a pixel: they are among the objects, and nothing matches them.
+        refusals: images that could not be read and annotations whose mask is broken: they are not counted; and those
+            whose box is broken, where the boxes are the ground truth's: they are counted, and were not asked for.
+        data_sha256: of the annotations that were counted.
+    """
+
+    protocol: ApProtocol
+    mask_ap: dict[str, float | None]
+    boundary_ap: dict[str, float | None] | None
+    images: int
+    objects: int
+    crowds: int
+    boxes: int
+    failures: tuple[tuple[str, int], ...]
+    empty: tuple[tuple[str, Any], ...]
+    refusals: tuple[Refusal, ...]
+    data_sha256: str
+
+
+def evaluate_ap(
+    sam: Sam,
+    dataset: CocoDataset,
+    source: BoxSource,
+    protocol: ApProtocol,
+    *,
+    world: World,
+    image_batch: int = 4,
+    max_prompts: int = 32,
+    num_workers: int = 4,
+    worker_init_fn: Callable[[int], None] | None = None,
+    amp: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> ApResult:
+    """Measure ``sam``: a mask for each box, ranked and counted.
+
+    The numbers do not depend on the number of processes; on batch sizes only as far as the networks' rounding does.
+
+    Args:
+        sam: on ``world.device``. It is put into eval mode and left as it was.
+        dataset: opened with all images, annotated or not: masks where there is nothing count against a model.
+        source: of the boxes.
+        protocol: what to do.
+        world: this process among those that take part; all must call.
+        image_batch: images encoded at once.
+        max_prompts: boxes of an image decoded at once.
+        num_workers: processes that read, for each process here.
+        worker_init_fn: called in each of them with its number when it starts.
+        amp: bf16 autocast over the networks.
+        progress: called after each batch with the number of images just done, the other processes' estimated by this
+            one's.
+
+    Returns:
+        The same on every process.
+
+    Raises:
+        EdgeSamError: annotations that cannot be counted by the rules, not one readable image.
+    """
+    expect_countable(dataset)
+    images = BoxedImages(dataset, source)
+    loader = load_batches(images, image_batch, world.rank, world.size, num_workers, worker_init_fn)
+    found: list[_Found] = []
+    refusals: list[Refusal] = []
+    own_images = sum(len(batch) for batch in loader.batch_sampler or [])
+    with evaluating(sam, world.device, amp):
+        for batch in loader:
+            refusals += [refusal for image in batch for refusal in image.refusals]
+            sound = [image for image in batch if isinstance(image, BoxedImage)]
+            found += _answer_batch(sam, sound, protocol, world.device, max_prompts)
+            if progress is not None:
+                progress(len(batch) * len(dataset) / own_images)
+    everything = gather_objects((found, refusals))
+    ordered = sorted((one for part, _ in everything for one in part), key=lambda one: one.masks.index)
+    refused = [refusal for _, part in everything for refusal in part]
+    if not ordered:
+        first = f"; the first: {refused[0].image_id}: {refused[0].reason}" if refused else ""
+        raise EdgeSamError(f"none of {len(dataset)} images can be read{first}")
+    result = gather_objects(_count(dataset, protocol, ordered, refused) if world.is_main else None)[0]
+    assert result is not None
+    return result
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The masks of one image, and which of them are none because the model gave no numbers."""
+
+    image_id: str
+    masks: ScoredMasks
+    failed: list[int]
+
+
+def _answer_batch(
+    sam: Sam, images: Sequence[BoxedImage], protocol: ApProtocol, device: torch.device, max_prompts: int
+) -> Iterator[_Found]:
+    if not images:
+        return
+    pixels, sizes = (part.to(device) for part in pad_images([image.pixels for image in images], sam.image_size))
+    embeddings: Tensor = sam.image_encoder(sam.preprocess(pixels, sizes))
+    for image, embedding in zip(images, embeddings, strict=True):
+        yield _answer_image(sam, embedding[None], image, protocol, max_prompts)
+
+
+def _answer_image(sam: Sam, embedding: Tensor, image: BoxedImage, protocol: ApProtocol, max_prompts: int) -> _Found:
+    boxes = torch.from_numpy(scale_boxes(image.boxes.boxes, image.original_size, image.size)).float()
+    masks: list[dict[str, Any]] = []
+    scores = [np.zeros(0)]
+    failed = [np.zeros(0, dtype=bool)]
+    for start in range(0, len(boxes), max_prompts):
+        prompts = Prompts.from_boxes(boxes[start : start + max_prompts].to(embedding.device))
+        answers = ask(sam, embedding, image.size, prompts, protocol.num_multimask_outputs, protocol.multimask_select)
+        masks += _run_lengths(sam, answers, image)
+        failed.append(answers.failed.cpu().numpy())
+        scores.append(answers.scores[:, 0].double().cpu().numpy())
+    none, ranked = np.concatenate(failed), image.boxes.scores
+    if protocol.ranking == "box-x-iou":
+        # A mask that is none is no reason to trust its box less: it counts against the model.
+        ranked = np.where(none, ranked, ranked * np.concatenate(scores))
+    scored = ScoredMasks(image.index, masks, ranked.tolist(), image.boxes.categories.tolist())
+    return _Found(image.image_id, scored, np.flatnonzero(none).tolist())
+
+
+def _run_lengths(sam: Sam, answers: Answers, image: BoxedImage) -> Iterator[dict[str, Any]]:
+    """Bring masks to original size, each where it lies."""
+    low_res = answers.masks[:, 0]
+    upsampler = MaskUpsampler(low_res.shape[-1], sam.image_size, image.size, image.original_size, low_res.device)
+    for mask, window in zip(low_res, upsampler.windows(low_res), strict=True):
+        crop = upsampler.binary_mask(mask, window).cpu().numpy()
+        yield compress_runs(encode_crop(crop, window.left, window.top, image.original_size), image.original_size)
+
+
+def _count(
+    dataset: CocoDataset, protocol: ApProtocol, found: Sequence[_Found], refusals: Sequence[Refusal]
+) -> ApResult:
+    masks = [one.masks for one in found]
+    truth = ground_truth_masks(dataset, [image.index for image in masks])
+    return ApResult(
+        protocol=protocol,
+        mask_ap=average_precision(truth, masks, protocol.style),
+        boundary_ap=average_precision(truth, masks, protocol.style, boundary=True) if protocol.boundary else None,
+        images=len(found),
+        objects=truth.objects,
+        crowds=truth.crowds,
+        boxes=sum(len(image.masks) for image in masks),
+        failures=tuple((one.image_id, number) for one in found for number in one.failed),
+        empty=truth.empty,
+        refusals=tuple(sorted({*refusals, *truth.refusals}, key=lambda one: (one.image_id, one.reason))),
+        data_sha256=data_sha256(truth.sha256),
+    )

@@ -1,0 +1,201 @@
+"""The command behind ``evaluation/eval_ap.py``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+import edge_sam
+from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
+from edge_sam.config import RunConfig
+from edge_sam.data.coco_dataset import COCO_LAYOUTS, CocoDataset
+from edge_sam.distributed import World, process_group
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.ap_protocol import ApProtocol, ApSelect, Ranking
+from edge_sam.evaluation.average_precision import ApResult, evaluate_ap
+from edge_sam.evaluation.datasets import COCO_FOLDER, dataset_path
+from edge_sam.evaluation.detections import AnnotatedBoxes, BoxSource, DetectedBoxes
+from edge_sam.evaluation.protocols import MultimaskOutputs
+from edge_sam.evaluation.report import first_names, write_json
+from edge_sam.evaluation.run import check_refusals, check_writable, precision
+from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.network_settings import expect_network_settings
+from edge_sam.modeling.registry import build_sam
+from edge_sam.progress import show_progress
+
+_GROUND_TRUTH = "ground-truth"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's description."""
+    parser = argparse.ArgumentParser(
+        prog="eval_ap.py", description="Mask AP of a checkpoint that is asked with boxes.", allow_abbrev=False
+    )
+    add_run_arguments(parser, positional_config=True)
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, a SAM")
+    parser.add_argument(
+        "--dataset", choices=tuple(COCO_LAYOUTS), default="coco",
+        help=f"default coco; in --data-path, the folder with coco/ and lvis/ (default {COCO_FOLDER}/)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--boxes", required=True, metavar="FILE", help=f"a detector's in COCO's results format, or {_GROUND_TRUTH}"
+    )
+    parser.add_argument("--ranking", choices=get_args(Ranking), default="box", help="what masks are ranked by")
+    parser.add_argument("--boundary", action="store_true", help="boundary AP, too")
+    parser.add_argument(
+        "--num-multimask-outputs", type=int, choices=get_args(MultimaskOutputs), default=1, help="default 1"
+    )
+    parser.add_argument("--multimask-select", choices=get_args(ApSelect), help="which mask counts (default score)")
+    parser.add_argument("--num-samples", type=int, metavar="N", help="the first N images (default DATA.NUM_SAMPLES)")
+    parser.add_argument("--max-prompt-bs", type=int, default=32, metavar="M", help="boxes decoded at once (default 32)")
+    parser.add_argument("--img-bs", type=int, default=4, metavar="B", help="images encoded at once (default 4)")
+    parser.add_argument("--output", dest="json", type=Path, metavar="JSON", help="default: beside the checkpoint")
+    return parser
+
+
+def _protocol(namespace: argparse.Namespace, source: BoxSource) -> ApProtocol:
+    return ApProtocol(
+        boxes=source.name,
+        style="lvis" if COCO_LAYOUTS[namespace.dataset].is_lvis else "coco",
+        num_multimask_outputs=namespace.num_multimask_outputs,
+        multimask_select=namespace.multimask_select or "score",
+        ranking=namespace.ranking,
+        boundary=namespace.boundary,
+    )
+
+
+def _check_arguments(namespace: argparse.Namespace) -> None:
+    if namespace.num_multimask_outputs == 1 and namespace.multimask_select:
+        raise EdgeSamError("--multimask-select chooses among several masks: add --num-multimask-outputs 3 or 4")
+    for name in ("max_prompt_bs", "img_bs"):
+        if getattr(namespace, name) < 1:
+            raise EdgeSamError(f"--{name.replace('_', '-')} {getattr(namespace, name)}: must be at least 1")
+
+
+def _default_output(namespace: argparse.Namespace) -> Path:
+    """Return ``CHECKPOINT.DATASET.BOXES.AP.json``, so that one measurement does not overwrite another."""
+    several = namespace.num_multimask_outputs
+    parts = [namespace.dataset, namespace.boxes if namespace.boxes == _GROUND_TRUTH else Path(namespace.boxes).stem]
+    parts += [f"{namespace.multimask_select or 'score'}-of-{several}"] if several > 1 else []
+    parts += [namespace.ranking] if namespace.ranking != "box" else []
+    return Path(namespace.checkpoint).with_suffix(f".{'_'.join(parts)}.AP.json")
+
+
+@run_command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure a checkpoint, print a table and write JSON."""
+    namespace = build_parser().parse_args(argv)
+    _check_arguments(namespace)
+    config = config_from_arguments(namespace)
+    output = namespace.json or _default_output(namespace)
+    check_writable(output)
+    with process_group(config.ONLY_CPU) as world:
+        number = config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples
+        path = dataset_path(namespace, config)
+        dataset = CocoDataset(path, namespace.dataset, config.DATA.IMG_SIZE, number, annotated_only=False)
+        result = _evaluate(namespace, config, dataset, world)
+        if world.is_main:
+            checkpoint = file_sha256(namespace.checkpoint)
+            content = result_to_json(result, checkpoint) | _provenance(namespace, config, world, checkpoint)
+            write_json(content, output)
+            Console(width=None if sys.stdout.isatty() else 120).print(render_result(result, checkpoint))
+            print(f"written to {output}", flush=True)
+        check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
+
+
+def _evaluate(namespace: argparse.Namespace, config: RunConfig, dataset: CocoDataset, world: World) -> ApResult:
+    source: BoxSource = AnnotatedBoxes(dataset)
+    if namespace.boxes != _GROUND_TRUTH:
+        source = DetectedBoxes(Path(namespace.boxes), dataset)
+    protocol = _protocol(namespace, source)
+    expect_network_settings(namespace.checkpoint, config.model_dump(mode="json"))
+    sam = build_sam(
+        config.MODEL.TYPE,
+        config.DATA.IMG_SIZE,
+        config.DISTILL.FUSE,
+        config.DISTILL.UPSAMPLE_MODE,
+        checkpoint=namespace.checkpoint,
+    ).to(world.device)
+    if world.is_main:
+        print(f"{namespace.checkpoint}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px, {precision(config)}")
+        print(f"{dataset.annotation_file}: {len(dataset)} images\n  {protocol.describe()}", flush=True)
+    with show_progress("average precision", len(dataset), shown=world.is_main) as advance:
+        return evaluate_ap(
+            sam, dataset, source, protocol, world=world, image_batch=namespace.img_bs,
+            max_prompts=namespace.max_prompt_bs, num_workers=config.DATA.NUM_WORKERS, amp=config.AMP_ENABLE,
+            progress=advance,
+        )  # fmt: skip
+
+
+def result_line(result: ApResult, checkpoint_sha256: str) -> str:
+    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data."""
+    return (
+        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:12]}, data {result.data_sha256[:12]}, "
+        f"{result.images} images, {result.objects} objects, {result.crowds} crowds, {result.boxes} boxes, "
+        f"edge_sam {edge_sam.__version__}"
+    )
+
+
+def _numbers(result: ApResult) -> dict[str, dict[str, float | None]]:
+    return {"mask": result.mask_ap} | ({"boundary": result.boundary_ap} if result.boundary_ap else {})
+
+
+def render_result(result: ApResult, checkpoint_sha256: str) -> RenderableType:
+    """Return a table, what its numbers mean, and what could not be measured."""
+    table = Table(title="average precision")
+    table.add_column("by")
+    for name in result.mask_ap:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, numbers in _numbers(result).items():
+        table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in numbers.values()))
+    lines = [result_line(result, checkpoint_sha256)]
+    if result.failures:
+        names = [f"{image_id} box {number}" for image_id, number in result.failures]
+        lines.append(f"{len(names)} answers of NaN or infinity count as empty masks: {first_names(names)}")
+    if result.empty:
+        names = [f"{image_id} annotation {number}" for image_id, number in result.empty]
+        lines.append(f"{len(names)} annotated masks without a pixel, which nothing can match: {first_names(names)}")
+    if result.refusals:
+        names = [f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals]
+        lines.append(f"{len(names)} images or annotations could not be used: {first_names(names)}")
+    return Group(table, *lines)
+
+
+def result_to_json(result: ApResult, checkpoint_sha256: str) -> dict[str, Any]:
+    """Return everything as JSON knows it."""
+    return {
+        "line": result_line(result, checkpoint_sha256),
+        "protocol": result.protocol.to_json(),
+        "average_precision": _numbers(result),
+        "images": result.images,
+        "objects": result.objects,
+        "crowds": result.crowds,
+        "boxes": result.boxes,
+        "failures": [{"image_id": image_id, "box": number} for image_id, number in result.failures],
+        "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
+        "refusals": [vars(refusal) for refusal in result.refusals],
+        "data_sha256": result.data_sha256,
+    }
+
+
+def _provenance(namespace: argparse.Namespace, config: RunConfig, world: World, checkpoint: str) -> dict[str, Any]:
+    return {
+        "edge_sam": edge_sam.__version__,
+        "torch": torch.__version__,
+        "checkpoint": {"path": str(namespace.checkpoint), "sha256": checkpoint},
+        "model": {
+            "type": config.MODEL.TYPE,
+            "image_size": config.DATA.IMG_SIZE,
+            "fuse": config.DISTILL.FUSE,
+            "upsample_mode": config.DISTILL.UPSAMPLE_MODE,
+        },
+        "data": {"dataset": namespace.dataset, "path": dataset_path(namespace, config), "boxes": namespace.boxes},
+        "processes": world.size,
+        "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
+        "precision": precision(config),
+    }

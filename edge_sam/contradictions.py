@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 from edge_sam.settings import DataSettings, DistillSettings, ModelSettings, TrainSettings
 
+_NO_FILES = ("scratch", "imagenet")
+"""What MODEL.PRETRAINED may be beside a file."""
+
 
 def contradictions(
     data: DataSettings, model: ModelSettings, distill: DistillSettings, train: TrainSettings
@@ -11,6 +14,8 @@ def contradictions(
     """Yield what is wrong with a run's settings: they contradict one another, or nothing would look at one of them."""
     if distill.TEMPERATURE != 1 and not distill.USE_TEACHER_LOGITS:
         yield "DISTILL.TEMPERATURE softens the teacher's logits: it needs DISTILL.USE_TEACHER_LOGITS true"
+    if model.PRETRAINED_IMG_SIZE is not None and model.PRETRAINED in ("", *_NO_FILES):
+        yield "MODEL.PRETRAINED_IMG_SIZE speaks of a file: MODEL.PRETRAINED names none"
     if distill.TARGET == "masks":
         yield from _of_masks(distill)
         yield from _of_start(model, distill)
@@ -77,7 +82,7 @@ def _of_masks(distill: DistillSettings) -> Iterator[str]:
 
 def _of_start(model: ModelSettings, distill: DistillSettings) -> Iterator[str]:
     """Whoever starts without a decoder has to train all of it."""
-    if model.PRETRAINED not in ("scratch", "imagenet"):
+    if model.PRETRAINED not in _NO_FILES:
         return
     for key in ("FREEZE_IMAGE_ENCODER", "FREEZE_PROMPT_ENCODER", "FREEZE_MASK_DECODER"):
         if getattr(distill, key):

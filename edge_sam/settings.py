@@ -54,6 +54,7 @@ PositiveShare = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1)]
 ShareRange = Annotated[tuple[PositiveShare, PositiveShare], AfterValidator(_ascending)]
 AreaRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ascending)]
 Count = Annotated[int, Field(ge=1)]
+ImageSize = Annotated[int, Field(ge=128, le=1024, multiple_of=64)]
 
 
 class Section(BaseModel):
@@ -88,7 +89,7 @@ class DataSettings(Section):
     DATASET: Literal["sa1b"] = "sa1b"
     DATA_PATH: str = "datasets/SA-1B"
     """Folder with ``images/`` and ``annotations/``, or a folder of SA-1B tars."""
-    IMG_SIZE: Annotated[int, Field(ge=128, le=1024, multiple_of=64)] = 1024
+    IMG_SIZE: ImageSize = 1024
     """Long side of the resized image and side of the padded square, in pixels."""
     BATCH_SIZE: Count = 8
     """Images a process and step."""
@@ -111,6 +112,8 @@ class ModelSettings(Section):
     TYPE: ModelType = "rep_vit_m1"
     PRETRAINED: str = ""
     """Where training starts: ``imagenet`` (timm's weights), ``scratch``, or a file. Training refuses an empty one."""
+    PRETRAINED_IMG_SIZE: ImageSize | None = None
+    """DATA.IMG_SIZE of the run that the file PRETRAINED comes from, where this one is meant to have another."""
     RESUME: str = ""
     """A training checkpoint to go on from; for a teacher, its checkpoint."""
 

@@ -69,6 +69,7 @@ def test_opts_win_over_options_which_win_over_the_file(write):
         ("DATA: {AUGMENTATION: {CROP: [0, 1]}}", (), "DATA.AUGMENTATION.CROP"),
         ("DATA: {AUGMENTATION: {SCALE: [0.5, 1.5]}}", (), "DATA.AUGMENTATION.SCALE"),
         ("DATA: {AUGMENTATION: {COLOR: 1.5}}", (), "DATA.AUGMENTATION.COLOR"),
+        ("MODEL: {PRETRAINED: scratch, PRETRAINED_IMG_SIZE: 128}", (), "MODEL.PRETRAINED names none"),
         ("DATA: {AUGMENTATION: {ROTATE: 1}}", (), "unknown key DATA.AUGMENTATION.ROTATE; known here: FLIP, CROP"),
         ("DATA: {AUGMENTATION: {FLIP: 0.5}}", (), "DATA.AUGMENTATION changes images.*needs DISTILL.TARGET masks"),
         ("DISTILL: {STORED_EMBEDDINGS: true}", (), "DISTILL.TARGET masks"),

@@ -15,7 +15,7 @@ from edge_sam.modeling.checkpoints import (
     split_state,
 )
 from edge_sam.modeling.mask_decoder import MaskDecoder
-from edge_sam.modeling.network_settings import expect_network_settings
+from edge_sam.modeling.network_settings import expect_network_settings, read_network_settings
 from edge_sam.modeling.prompt_encoder import PromptEncoder
 from edge_sam.modeling.registry import build_decoder, build_image_encoder
 from edge_sam.modeling.sam import Sam
@@ -48,10 +48,26 @@ def load_start_weights(encoder: nn.Module, config: RunConfig) -> str:
     if pretrained == "scratch":
         return "fresh weights (scratch)"
     try:
-        expect_network_settings(pretrained, config.model_dump(mode="json"))
+        _expect_same_network(config)
         return load_student_encoder(encoder, pretrained)
     except EdgeSamError as error:
         raise EdgeSamError(f"MODEL.PRETRAINED (imagenet, scratch or a file): {error}") from error
+
+
+def _expect_same_network(config: RunConfig) -> None:
+    """Insist that MODEL.PRETRAINED is of the network that is trained, at the size that it is said to be of."""
+    settings, model = config.model_dump(mode="json"), config.MODEL
+    size, told = config.DATA.IMG_SIZE, read_network_settings(model.PRETRAINED).get("DATA.IMG_SIZE")
+    said = model.PRETRAINED_IMG_SIZE or size
+    if told not in (None, said):
+        advice = f"MODEL.PRETRAINED_IMG_SIZE {told}"
+        if model.PRETRAINED_IMG_SIZE is None:
+            advice = f"DATA.IMG_SIZE {told}, or to go on from it at {size} px {advice}"
+        raise EdgeSamError(
+            f"{model.PRETRAINED}: was trained with DATA.IMG_SIZE {told}, not {said}: add --opts {advice}"
+        )
+    settings["DATA"]["IMG_SIZE"] = said
+    expect_network_settings(model.PRETRAINED, settings)
 
 
 def build_student_sam(config: RunConfig) -> Sam:

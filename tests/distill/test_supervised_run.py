@@ -163,7 +163,21 @@ def test_a_start_that_does_not_fit_is_refused(workplace, arguments, tmp_path, ca
     config = load_config(ROOT / "training" / "configs" / f"{FINE_TUNING}.yaml", {"DATA.IMG_SIZE": 512})
     save_checkpoint({"model": state, "config": config.model_dump(mode="json")}, trained)
     said = error_of(arguments(FINE_TUNING, pretrained=trained), capsys)
-    assert "was trained with DATA.IMG_SIZE 512, not 256" in said
+    assert "was trained with DATA.IMG_SIZE 512, not 256" in said and "MODEL.PRETRAINED_IMG_SIZE 512" in said
+    said = error_of(arguments(FINE_TUNING, "MODEL.PRETRAINED_IMG_SIZE", 128, pretrained=trained), capsys)
+    assert "was trained with DATA.IMG_SIZE 512, not 128: add --opts MODEL.PRETRAINED_IMG_SIZE 512" in said
+
+
+def test_a_start_of_another_size_is_taken_where_that_is_said(workplace, tmp_path):
+    path = ROOT / "training" / "configs" / f"{FINE_TUNING}.yaml"
+    trained = tmp_path / "ckpt_epoch_9.pth"
+    state = read_state(workplace.teacher)
+    save_checkpoint({"model": state, "config": load_config(path).model_dump(mode="json")}, trained)
+    config = load_config(
+        path, {"DATA.IMG_SIZE": 256, "MODEL.PRETRAINED": str(trained), "MODEL.PRETRAINED_IMG_SIZE": 1024}
+    )
+    _, sam = build_task(config, None, lambda _: None)
+    assert sam.image_size == 256 and not parts_that_differ(state, official_state(sam))
 
 
 def test_data_that_do_not_do_are_refused(workplace, arguments, tmp_path, capsys):

@@ -73,5 +73,5 @@ def _decode(predictor: SamPredictor, points: NDArray[np.float64]) -> tuple[Tenso
     labels = torch.ones(len(points), 1, dtype=torch.int64, device=predictor.device)
     sparse, dense = model.prompt_encoder((coordinates, labels), None, None)
     pe = model.prompt_encoder.get_dense_pe()
-    logits, scores = model.mask_decoder(predictor.get_image_embedding(), pe, sparse, dense, 3)
+    logits, scores = model.mask_decoder(predictor.get_image_embedding(), pe, sparse, dense, 3, fold=True)
     return logits.float(), scores.float()

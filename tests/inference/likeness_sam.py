@@ -17,6 +17,8 @@ class Colours(nn.Module):
 class Points(nn.Module):
     """Coordinates as they are."""
 
+    image_embedding_size = (16, 16)
+
     def __init__(self):
         super().__init__()
         self.no_mask_embed = nn.Embedding(1, 1)
@@ -36,7 +38,7 @@ class LikenessDecoder(nn.Module):
         super().__init__()
         self.points = 0
 
-    def forward(self, colours, pe, sparse, dense, num_multimask_outputs):
+    def forward(self, colours, pe, sparse, dense, num_multimask_outputs, fold=False):
         assert len(colours) == 1 and num_multimask_outputs == 3
         self.points += len(sparse)
         column, row = (sparse[:, 0] / 4).long().clamp(max=63).T

@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_sam.evaluation.run_average_recall import main
+from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
+from edge_sam.modeling.registry import build_sam
+from tests.synthetic import write_sa1b
+
+CONFIG = Path(__file__).parents[2] / "training" / "configs" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml"
+SMALL = ["--only-cpu", "--opts", "DATA.IMG_SIZE", "128", "DATA.NUM_WORKERS", "0"]
+BARS = ["--points-per-side", "2", "--pred-iou-thresh", "0", "--stability-score-thresh", "0", "--box-nms-thresh", "1"]
+
+
+def test_the_command_writes_a_table_and_json(tmp_path, capsys):
+    data = write_sa1b(tmp_path / "data", "val", 2, size=(48, 64))
+    torch.manual_seed(0)
+    checkpoint = tmp_path / "student.pth"
+    save_state(official_state(build_sam("rep_vit_m1", 128)), checkpoint)
+    main([str(CONFIG), "--checkpoint", str(checkpoint), "--data-path", str(data), *BARS, *SMALL])
+    shown = capsys.readouterr().out
+    assert "AR@1000" in shown and "one to one" in shown
+    written = json.loads((tmp_path / "student.sa.AR.json").read_text())
+    assert written["checkpoint"]["sha256"] == file_sha256(checkpoint)
+    assert len(written["data"]["data_sha256"]) == 64
+    assert written["images"] == 2
+    assert written["masks_found"] > 0
+    assert "2 x 2 points" in written["protocol"]["line"]
+    assert 0 <= written["average_recall"]["all"]["10"] <= written["average_recall"]["all"]["1000"] <= 1
+    assert written["average_recall"]["large"]["10"] is None
+
+
+def test_mistakes_are_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(CONFIG), "--checkpoint", str(tmp_path / "none.pth"), "--data-path", str(tmp_path), *SMALL])
+    assert capsys.readouterr().err.startswith("error: ")

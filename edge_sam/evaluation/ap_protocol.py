@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from edge_sam.evaluation.boundary import DILATION_RATIO
 from edge_sam.evaluation.protocols import SELECT_IN_WORDS, MultimaskOutputs
 
 Ranking = Literal["box", "box-x-iou"]
@@ -49,7 +50,11 @@ class ApProtocol:
         masks = "single-mask token"
         if self.num_multimask_outputs > 1:
             masks = f"{SELECT_IN_WORDS[self.multimask_select]} of {self.num_multimask_outputs} masks"
-        boundary = "; boundary AP: the smaller of mask and boundary IoU (2 % of the diagonal)" if self.boundary else ""
+        boundary = ""
+        if self.boundary:
+            boundary = (
+                f"; boundary AP: the smaller of mask and boundary IoU (within {DILATION_RATIO:.0%} of the diagonal)"
+            )
         return (
             f"boxes: {self.boxes}; {masks}; ranked by {_RANKED_BY[self.ranking]}; AP over IoU 0.50:0.05:0.95 at "
             f"original size; {_STYLE[self.style]}{boundary}; ground truth exact (as annotated)"

@@ -52,6 +52,7 @@ class MiouResult:
         annotation_ids: int64 (n,) its ``id`` in the annotation file, -1 where it has none.
         areas: int64 (n,) pixels of the annotated mask.
         iou: float64 (n, rounds).
+        boundary_iou: float64 (n, rounds) where the protocol asks for it.
         failures: image id, number and round of the instances for which the model gave NaN or infinity: the IoU is 0.
         empty: image id and number of instances without a ground-truth pixel; they are not among the n.
         refusals: images and annotations that could not be read; they are not among the n.
@@ -64,6 +65,7 @@ class MiouResult:
     annotation_ids: NDArray[np.int64]
     areas: NDArray[np.int64]
     iou: NDArray[np.float64]
+    boundary_iou: NDArray[np.float64] | None
     failures: tuple[tuple[str, int, str], ...]
     empty: tuple[tuple[str, int], ...]
     refusals: tuple[Refusal, ...]
@@ -72,7 +74,12 @@ class MiouResult:
     @property
     def miou(self) -> list[float]:
         """Mean over all instances, whatever image they are of: after the first prompt, +1, +2, ..."""
-        return [math.fsum(column) / len(column) for column in self.iou.T]
+        return _means(self.iou)
+
+    @property
+    def boundary_miou(self) -> list[float] | None:
+        """Mean boundary IoU, as :attr:`miou`."""
+        return None if self.boundary_iou is None else _means(self.boundary_iou)
 
     @property
     def instances(self) -> int:
@@ -83,6 +90,10 @@ class MiouResult:
     def images(self) -> int:
         """How many images they are of."""
         return len(set(self.image_ids))
+
+
+def _means(values: NDArray[np.float64]) -> list[float]:
+    return [math.fsum(column) / len(column) for column in values.T]
 
 
 def evaluate_miou(
@@ -199,6 +210,7 @@ def _result(
         raise EdgeSamError(f"no instance can be evaluated in {len(scores)} readable images{first}")
     numbers = np.concatenate([np.flatnonzero(there) for there in kept])
     image_ids = tuple(score.image_id for score, there in zip(scores, kept, strict=True) for _ in range(there.sum()))
+    boundary = [score.measured[number].boundary_iou for score in scores]
     failed = np.argwhere(np.concatenate([score.measured[number].failed for score in scores]))
     return MiouResult(
         protocol=protocol,
@@ -207,6 +219,7 @@ def _result(
         annotation_ids=np.concatenate([score.annotation_ids[there] for score, there in zip(scores, kept, strict=True)]),
         areas=np.concatenate([score.areas[there] for score, there in zip(scores, kept, strict=True)]),
         iou=np.concatenate([score.measured[number].iou for score in scores]),
+        boundary_iou=np.concatenate([part for part in boundary if part is not None]) if protocol.boundary else None,
         failures=tuple((image_ids[row], int(numbers[row]), protocol.rounds[column]) for row, column in failed.tolist()),
         empty=tuple(
             (score.image_id, missing)

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from edge_sam.evaluation.boundary import DILATION_RATIO
+
 PromptType = Literal["box", "point"]
 PointFrom = Literal["point", "mask-center", "mask-rand", "box-center"]
 MultimaskOutputs = Literal[1, 3, 4]
@@ -41,6 +43,7 @@ class EvaluationProtocol:
         ground_truth: "exact": the annotated mask, untouched. "edgesam": the published way, see
             :func:`edge_sam.evaluation.ground_truth.resample_as_published`.
         seed: of the clicks and of "mask-rand", which depend on it, the image id, the instance and the round alone.
+        boundary: measure the boundary IoU, too (:mod:`edge_sam.evaluation.boundary`), of the masks that count.
     """
 
     prompt_type: PromptType = "box"
@@ -50,6 +53,7 @@ class EvaluationProtocol:
     multimask_select: MultimaskSelect = "score"
     ground_truth: GroundTruth = "exact"
     seed: int = 0
+    boundary: bool = False
 
     @property
     def name(self) -> str:
@@ -75,7 +79,8 @@ class EvaluationProtocol:
         """What is measured, as part of a file's name: ``box_exact``, ``mask-center+2_oracle-of-3_edgesam``."""
         clicks = f"+{self.refine_iters}" if self.refine_iters else ""
         mask = "" if self.num_multimask_outputs == 1 else f"_{self.mask.replace(' ', '-')}"
-        return f"{self.rounds[0]}{clicks}{mask}_{self.ground_truth}"
+        boundary = "_boundary" if self.boundary else ""
+        return f"{self.rounds[0]}{clicks}{mask}_{self.ground_truth}{boundary}"
 
     def describe(self) -> str:
         """Return the whole protocol in one line."""
@@ -88,7 +93,8 @@ class EvaluationProtocol:
         masks = "single-mask token"
         if self.num_multimask_outputs > 1:
             masks = f"{SELECT_IN_WORDS[self.multimask_select]} of {self.num_multimask_outputs} masks"
-        return f"{prompt}; {masks}; ground truth {_GROUND_TRUTH[self.ground_truth]}; mean over instances"
+        boundary = f"; boundary IoU within {DILATION_RATIO:.0%} of the diagonal" if self.boundary else ""
+        return f"{prompt}; {masks}; ground truth {_GROUND_TRUTH[self.ground_truth]}; mean over instances{boundary}"
 
     @property
     def uses_chance(self) -> bool:
@@ -100,11 +106,13 @@ class EvaluationProtocol:
         return {"name": self.name, "line": self.describe(), **asdict(self)}
 
 
-def guide_suite(ground_truth: GroundTruth = "exact", seed: int = 0) -> tuple[EvaluationProtocol, ...]:
+def guide_suite(
+    ground_truth: GroundTruth = "exact", seed: int = 0, boundary: bool = False
+) -> tuple[EvaluationProtocol, ...]:
     """Return the guide's protocols: box and centre with two clicks, the annotation's point, centre best of three."""
     return (
-        EvaluationProtocol("box", refine_iters=2, ground_truth=ground_truth, seed=seed),
-        EvaluationProtocol("point", "point", ground_truth=ground_truth, seed=seed),
-        EvaluationProtocol("point", "mask-center", refine_iters=2, ground_truth=ground_truth, seed=seed),
-        EvaluationProtocol("point", "mask-center", 0, 3, "oracle", ground_truth, seed),
+        EvaluationProtocol("box", "point", 2, 1, "score", ground_truth, seed, boundary),
+        EvaluationProtocol("point", "point", 0, 1, "score", ground_truth, seed, boundary),
+        EvaluationProtocol("point", "mask-center", 2, 1, "score", ground_truth, seed, boundary),
+        EvaluationProtocol("point", "mask-center", 0, 3, "oracle", ground_truth, seed, boundary),
     )

@@ -54,8 +54,11 @@ def _details(result: MiouResult, checkpoint_sha256: str) -> str:
         f"{name} {' '.join(f'{value:.4f}' for value in bucket.miou) or '-'} ({bucket.instances})"
         for name, bucket in by_size(result.iou, result.areas).items()
     )
+    boundary = ""
+    if result.boundary_miou is not None:
+        boundary = f"  mean boundary IoU: {' '.join(f'{value:.4f}' for value in result.boundary_miou)}\n"
     return (
-        f"{result.protocol.name}: {result_line(result, checkpoint_sha256)}\n"
+        f"{result.protocol.name}: {result_line(result, checkpoint_sha256)}\n{boundary}"
         f"  {SHARE:.0%} interval by image: {intervals}\n  by size (instances): {sizes}"
     )
 
@@ -111,6 +114,7 @@ def _result_to_json(result: MiouResult, checkpoint_sha256: str) -> dict[str, Any
         "data_sha256": result.data_sha256,
         "rounds": list(result.protocol.rounds),
         "miou": result.miou,
+        "boundary_miou": result.boundary_miou,
         "interval": {"share": SHARE, "by_round": [list(interval) for interval in _intervals(result)]},
         "images": result.images,
         "instances": result.instances,

@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--multimask-select", choices=get_args(MultimaskSelect), help="which mask counts (default score)"
     )
     parser.add_argument("--ground-truth", choices=get_args(GroundTruth), default="exact", help="default exact")
+    parser.add_argument("--boundary", action="store_true", help="mean boundary IoU, too")
     parser.add_argument("--seed", type=int, default=0, help="of clicks and random points (default 0)")
     parser.add_argument(
         "--num-samples", type=int, metavar="N", help="the first N images by name (default DATA.NUM_SAMPLES)"
@@ -82,14 +83,15 @@ def protocols_from_arguments(namespace: argparse.Namespace) -> tuple[EvaluationP
         if given:
             option = "--" + next(iter(given)).replace("_", "-")
             raise EdgeSamError(f"--suite {namespace.suite} brings its own protocols: leave out {option}, or the suite")
-        return guide_suite(namespace.ground_truth, namespace.seed)
+        return guide_suite(namespace.ground_truth, namespace.seed, namespace.boundary)
     if given.get("prompt_types", "box") == "box" and "point_from" in given:
         raise EdgeSamError("--point-from says where points come from: add --prompt-types point")
     if given.get("num_multimask_outputs", 1) == 1 and "multimask_select" in given:
         raise EdgeSamError("--multimask-select chooses among several masks: add --num-multimask-outputs 3 or 4")
     fields = {"prompt_types": "prompt_type", "refine_iter": "refine_iters"}
     chosen: dict[str, Any] = {fields.get(name, name): value for name, value in given.items()}
-    return (EvaluationProtocol(**chosen, ground_truth=namespace.ground_truth, seed=namespace.seed),)
+    common = {"ground_truth": namespace.ground_truth, "seed": namespace.seed, "boundary": namespace.boundary}
+    return (EvaluationProtocol(**chosen, **common),)
 
 
 def _check_arguments(namespace: argparse.Namespace) -> None:
@@ -102,8 +104,10 @@ def _check_arguments(namespace: argparse.Namespace) -> None:
 
 def _default_output(namespace: argparse.Namespace, protocols: Sequence[EvaluationProtocol]) -> Path:
     """Return ``CHECKPOINT.WHAT.mIoU.json``, so that one measurement does not overwrite another."""
-    what = protocols[0].file_name if namespace.suite is None else f"{namespace.suite}_{namespace.ground_truth}"
-    return Path(namespace.checkpoint).with_suffix(f".{what}.mIoU.json")
+    suite = f"{namespace.suite}_{namespace.ground_truth}{'_boundary' if namespace.boundary else ''}"
+    what = protocols[0].file_name if namespace.suite is None else suite
+    dataset = "" if namespace.dataset == "sa" else f"{namespace.dataset}_"
+    return Path(namespace.checkpoint).with_suffix(f".{dataset}{what}.mIoU.json")
 
 
 def check_writable(path: Path) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_sam.evaluation.answers import ask
+from edge_sam.evaluation.boundary import boundary_iou
 from edge_sam.evaluation.cropped_masks import CroppedMask
 from edge_sam.evaluation.ground_truth import noise_of
 from edge_sam.evaluation.instances import EvaluationImage
@@ -25,10 +26,12 @@ class Measured:
 
     Attributes:
         iou: float64 (n, rounds).
+        boundary_iou: float64 (n, rounds) where the protocol asks for it.
         failed: bool (n, rounds): the model's answer was no number, and the IoU is 0.
     """
 
     iou: NDArray[np.float64]
+    boundary_iou: NDArray[np.float64] | None
     failed: NDArray[np.bool_]
 
 
@@ -48,16 +51,18 @@ def measure_image(
     chunks = [numbers[start : start + max_prompts] for start in range(0, len(numbers), max_prompts)]
     parts = [_measure_chunk(sam, embedding, image, protocol, chunk) for chunk in chunks]
     none = np.zeros((0, len(protocol.rounds)))
+    scores = np.concatenate([np.stack([none] * (1 + protocol.boundary), axis=2), *(scores for scores, _ in parts)])
     return Measured(
-        np.concatenate([none, *(iou for iou, _ in parts)]),
-        np.concatenate([none.astype(bool), *(failed for _, failed in parts)]),
+        iou=scores[..., 0],
+        boundary_iou=scores[..., 1] if protocol.boundary else None,
+        failed=np.concatenate([none.astype(bool), *(failed for _, failed in parts)]),
     )
 
 
 def _measure_chunk(
     sam: Sam, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, numbers: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return IoU and failures (n, rounds)."""
+    """Return IoU, and where asked for boundary IoU (n, rounds, 1 or 2), and failures (n, rounds)."""
     device = embedding.device
     masks = image.truths[protocol.ground_truth].masks
     truths = [_Wanted(masks[number], device) for number in numbers.tolist()]
@@ -74,9 +79,10 @@ def _measure_chunk(
             low_res.shape[-1], sam.image_size, image.size, image.original_size, device
         )
         # After the last round there is no noise left, and so no click.
-        iou, points, labels = _compare(upsampler, low_res, truths, noise[:, number : number + 1])
+        picture = image.original_size if protocol.boundary else None
+        scores, points, labels = _compare(upsampler, low_res, truths, noise[:, number : number + 1], picture)
         # Where there was nothing left to click on, the user was content with the round before.
-        rounds.append(torch.where(finished, rounds[-1], iou) if rounds else iou)
+        rounds.append(torch.where(finished[:, None], rounds[-1], scores) if rounds else scores)
         failures.append(failed & ~finished)
         prompts = prompts.add_points(points * _input_scale(image, device), labels)
         finished |= (labels == IGNORED).any(dim=1)
@@ -113,13 +119,18 @@ class _Wanted:
 
 
 def _compare(
-    upsampler: MaskUpsampler, low_res: Tensor, truths: list[_Wanted], noise: Tensor
+    upsampler: MaskUpsampler,
+    low_res: Tensor,
+    truths: list[_Wanted],
+    noise: Tensor,
+    boundary_in: tuple[int, int] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compare at original size, each mask where it lies.
 
     Returns:
-        IoU float64 (n,) of the best of the K masks, and a click for each column of ``noise`` (n, C): points (n, C, 2)
-        in pixels of the file, labels (n, C).
+        IoU of the best of the K masks, float64 (n, 1), or its IoU and boundary IoU (n, 2) in a picture of the size
+        ``boundary_in``; and a click for each column of ``noise`` (n, C): points (n, C, 2) in pixels of the file, labels
+        (n, C).
     """
     count = low_res.shape[1]
     windows = upsampler.windows(low_res.flatten(0, 1))
@@ -129,7 +140,9 @@ def _compare(
         found = [upsampler.binary_mask(mask, frame) for mask, frame in zip(low_res[number], frames, strict=True)]
         iou = torch.stack([_iou(mask, frame, truth) for mask, frame in zip(found, frames, strict=True)])
         best = int(iou.argmax()) if count > 1 else 0
-        results.append(iou[best])
+        results.append(iou[best : best + 1])
+        if boundary_in is not None:
+            results[-1] = torch.cat([results[-1], _boundary_iou(found[best], frames[best], truth, boundary_in)])
         clicks.append(_click(found[best], frames[best], truth, noise[number : number + 1]))
     points, labels = (torch.cat(column) for column in zip(*clicks, strict=True))
     return torch.stack(results), points, labels
@@ -141,14 +154,26 @@ def _iou(found: Tensor, window: Window, truth: _Wanted) -> Tensor:
     return both.double() / (torch.count_nonzero(found) + truth.area - both)
 
 
+def _together(found: Tensor, window: Window, truth: _Wanted) -> tuple[Tensor, Window]:
+    """Return the prediction and the truth, bool (2, rows, columns), in the smallest window that holds both."""
+    frame = window.around(truth.window)
+    both = torch.zeros(2, *frame.shape, dtype=torch.bool, device=found.device)
+    both[0][window.within(frame)] = found
+    both[1][truth.window.within(frame)] = truth.pixels
+    return both, frame
+
+
+def _boundary_iou(found: Tensor, window: Window, truth: _Wanted, size: tuple[int, int]) -> Tensor:
+    """Return the boundary IoU float64 (1,)."""
+    predicted, wanted = _together(found, window, truth)[0].cpu().numpy()
+    return torch.tensor([boundary_iou(predicted, wanted, size)], dtype=torch.float64, device=found.device)
+
+
 def _click(found: Tensor, window: Window, truth: _Wanted, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Return points (1, C, 2) and labels (1, C): the clicks are the same as those drawn in the whole picture."""
     if not noise.shape[1]:
         return noise.new_zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.int64, device=noise.device)
-    frame = window.around(truth.window)
-    wanted, predicted = torch.zeros(2, *frame.shape, dtype=torch.bool, device=noise.device)
-    wanted[truth.window.within(frame)] = truth.pixels
-    predicted[window.within(frame)] = found
+    (predicted, wanted), frame = _together(found, window, truth)
     points, labels = sample_clicks(wanted[None], predicted[None], None, noise, 1, MIN_CLICK_PIXELS)
     corner = torch.tensor([frame.left, frame.top], device=noise.device)
     return torch.where((labels == IGNORED)[..., None], points, points + corner), labels

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_erosion
 from torch.nn import functional as F
 
 from edge_sam.evaluation.ground_truth import noise_of
@@ -46,8 +47,19 @@ def enlarge_logits(low_res, image_size, size, original_size):
     return Sam.postprocess_masks(Canvas(image_size), low_res, size, original_size)
 
 
-def measure(sam, embedding, image, protocol, select):
-    """IoU (n, rounds) of an image whose instances all have ground truth; ``select`` chooses among (n, K) masks."""
+def boundary_iou(mask, truth):
+    """IoU of the parts of two masks bool (H, W) that eroding by 3 x 3 squares takes away."""
+    width = max(1, round(0.02 * (truth.shape[0] ** 2 + truth.shape[1] ** 2) ** 0.5))
+    eroded = [binary_erosion(np.pad(one, 1), np.ones((3, 3)), width)[1:-1, 1:-1] for one in (mask, truth)]
+    first, second = mask & ~eroded[0], truth & ~eroded[1]
+    return (first & second).sum() / max((first | second).sum(), 1)
+
+
+def measure(sam, embedding, image, protocol, select, boundary=False):
+    """IoU (n, rounds) of an image whose instances all have ground truth; ``select`` chooses among (n, K) masks.
+
+    With ``boundary`` the boundary IoU of the mask with the best IoU.
+    """
     truth = torch.from_numpy(
         np.stack([whole(mask, image.original_size) for mask in image.truths[protocol.ground_truth].masks])
     ).bool()
@@ -66,6 +78,10 @@ def measure(sam, embedding, image, protocol, select):
         low_res = select(low_res, scores)
         masks = enlarge_logits(low_res, sam.image_size, image.size, image.original_size) > 0
         iou, best = mask_iou(masks, truth).max(dim=1)
+        if boundary:
+            chosen = masks[torch.arange(len(truth)), best].numpy()
+            pairs = zip(chosen, truth.numpy(), strict=True)
+            iou = torch.tensor([boundary_iou(mask, wanted) for mask, wanted in pairs], dtype=torch.float64)
         rounds.append(torch.where(finished, rounds[-1], iou) if rounds else iou)
         if number < protocol.refine_iters:
             names = [noise_of(protocol.seed, image.image_id, n, number + 1) for n in range(len(truth))]

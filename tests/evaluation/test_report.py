@@ -24,12 +24,18 @@ def results():
         MiouResult(
             EvaluationProtocol("box", refine_iters=2),
             iou=iou,
+            boundary_iou=None,
             failures=(("sa_8", 1, "+2"),),
             empty=(("sa_9", 1),),
             **common,
         ),
         MiouResult(
-            EvaluationProtocol("point", ground_truth="edgesam"), iou=iou[:, :1], failures=(), empty=(), **common
+            EvaluationProtocol("point", ground_truth="edgesam", boundary=True),
+            iou=iou[:, :1],
+            boundary_iou=iou[:, :1] / 4,
+            failures=(),
+            empty=(),
+            **common,
         ),
     ]
 
@@ -116,3 +122,10 @@ def test_file_is_replaced_whole(tmp_path):
     with pytest.raises(TypeError):
         write_json({"a": object()}, path)
     assert json.loads(path.read_text()) == {"a": 2}
+
+
+def test_boundary_iou_is_told_where_it_was_measured(results):
+    text = printed(results)
+    assert text.count("mean boundary IoU: 0.1000") == 1 and text.count("boundary IoU within 2% of the diagonal") == 1
+    box, point = results_to_json(results, "c" * 64, {})["results"]
+    assert box["boundary_miou"] is None and point["boundary_miou"] == pytest.approx([0.1])

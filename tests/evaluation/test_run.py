@@ -161,6 +161,7 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output() == "a/b.box_exact.mIoU.json"
     assert output(*point, "--refine-iter", "2") == "a/b.mask-center+2_exact.mIoU.json"
     assert output(*several, "--ground-truth", "edgesam") == "a/b.box_oracle-of-3_edgesam.mIoU.json"
+    assert output("--dataset", "lvis", "--boundary") == "a/b.lvis_box_exact_boundary.mIoU.json"
     assert output("--suite", "guide") == "a/b.guide_exact.mIoU.json"
     assert output("--suite", "guide", "--ground-truth", "edgesam") == "a/b.guide_edgesam.mIoU.json"
 

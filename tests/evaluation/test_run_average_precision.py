@@ -101,9 +101,10 @@ def test_every_measurement_has_a_file_of_its_own():
 @pytest.mark.parametrize("point", [[], ["--prompt-types", "point"]])
 def test_mean_iou_on_coco(capsys, checkpoint, root, tmp_path, point):
     output = tmp_path / "miou.json"
-    measure_iou(arguments(checkpoint, root, "--dataset", "coco", "--output", output, *point))
+    measure_iou(arguments(checkpoint, root, "--dataset", "coco", "--boundary", "--output", output, *point))
     content = json.loads(output.read_text())
     entries = read_tree(root / COCO_FILE)["annotations"]
     assert content["results"][0]["instances"] == sum(not one["iscrowd"] for one in entries)
     assert content["results"][0]["images"] == 2 and content["data"]["dataset"] == "coco"
+    assert 0 <= content["results"][0]["boundary_miou"][0] <= 1
     assert "2 images of coco" in capsys.readouterr().out

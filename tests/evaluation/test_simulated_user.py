@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,7 +111,13 @@ def test_crops_give_the_numbers_and_the_clicks_of_the_whole_canvas(seed, origina
 def test_pictures_are_measured_as_on_the_whole_canvas(val_split, protocol):
     image = prepare(val_split, protocol)
     expected = naive.measure(DiscSam(), EMBEDDING, image, protocol, lambda masks, _: masks)
-    assert measure_image(DiscSam(), EMBEDDING, image, protocol, 100).iou.tolist() == expected.tolist()
+    found = measure_image(DiscSam(), EMBEDDING, image, protocol, 100)
+    assert found.iou.tolist() == expected.tolist() and found.boundary_iou is None
+    outlined = measure_image(DiscSam(), EMBEDDING, image, replace(protocol, boundary=True), 2)
+    of_boundaries = naive.measure(DiscSam(), EMBEDDING, image, protocol, lambda masks, _: masks, boundary=True)
+    assert outlined.iou.tolist() == expected.tolist()
+    assert outlined.boundary_iou.tolist() == of_boundaries.tolist()
+    assert 0 < outlined.boundary_iou.mean() < outlined.iou.mean()
 
 
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])

@@ -104,6 +104,21 @@ def test_samples_with_masks_depend_on_seed_epoch_and_name_alone(tmp_path):
     assert np.random.get_state()[1].tolist() == before[0] and torch.equal(torch.get_rng_state(), before[1])
 
 
+def test_every_mask_has_its_turn_and_only_boxes_jitter(tmp_path):
+    root = write_sa1b(tmp_path, "train", 1)
+    every = Sa1bDataset(root, "train", 64, with_masks=True)[0]
+    assert len(every.masks) > 1
+    jittered = Sa1bDataset(root, "train", 64, max_annotations=1, with_masks=True, box_jitter=0.2)
+    drawn = set()
+    for epoch in range(40):
+        sample = jittered[(epoch, 0)]
+        (number,) = (n for n, mask in enumerate(every.masks) if torch.equal(mask, sample.masks[0]))
+        drawn.add(number)
+        moved, extent = (sample.boxes[0] - every.boxes[number]).abs(), every.boxes[number, 2:] - every.boxes[number, :2]
+        assert moved.any() and (moved <= 0.2 * extent.repeat(2) + 1e-4).all()
+    assert drawn == set(range(len(every.masks)))
+
+
 def test_batch_has_the_squares_and_masks_of_its_samples(tmp_path):
     root = write_sa1b(tmp_path, "train", 3)
     small = Augmentation(scale=(0.5, 0.5))

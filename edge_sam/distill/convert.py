@@ -42,6 +42,8 @@ def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = "
     Raises:
         EdgeSamError: not a training checkpoint, one of the other phase, or a teacher that does not fit.
     """
+    if int8 and suffix != ".safetensors":
+        raise ValueError(f"int8 weights are read from .safetensors alone, not from {suffix}")
     found = TrainingCheckpoint.load(checkpoint)
     config = _settings_of(found, checkpoint)
     if encoder_only != config.DISTILL.ENCODER_ONLY:

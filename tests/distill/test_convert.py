@@ -1,12 +1,14 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from edge_sam.config import load_config
-from edge_sam.distill.convert import main
+from edge_sam.distill.convert import convert, main
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint, find_newest
 from edge_sam.modeling.checkpoints import file_sha256, official_state, read_state, save_state, split_state
+from edge_sam.modeling.network_settings import read_network_settings
 from edge_sam.modeling.registry import build_image_encoder, build_sam
 from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
 
@@ -51,6 +53,18 @@ def test_phase_2_becomes_plain_weights(trained, option):
     target = source.with_name("ckpt_epoch_0_model" + (".safetensors" if option else ".pth"))
     before, after = read_state(source), read_state(target)
     assert set(before) == set(after) and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_int8_is_a_quarter_of_the_bytes_and_tells_its_network(trained):
+    source = trained / PHASE_2 / "ckpt_epoch_0.pth"
+    plain = convert(source, encoder_only=False, teacher=Path("nowhere.pth"), suffix=".safetensors").stat().st_size
+    main([str(source), "--int8"])
+    target = source.with_name("ckpt_epoch_0_model.safetensors")
+    assert target.stat().st_size < 0.28 * plain
+    assert read_network_settings(target)["DATA.IMG_SIZE"] == 256
+    build_sam("rep_vit_m1", 256, checkpoint=target)
+    with pytest.raises(ValueError, match="safetensors alone"):
+        convert(source, encoder_only=False, teacher=Path("nowhere.pth"), int8=True)
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,17 @@ def sample_clicks(
     disagree = target ^ predicted
     if valid is not None:
         disagree = disagree & valid
-    _, height, width = disagree.shape
-    numbered = disagree.flatten(1).cumsum(dim=1, dtype=torch.int32)
-    count = numbered[:, -1:]
+    in_row = disagree.sum(dim=2, dtype=torch.int32)
+    up_to_row = in_row.cumsum(dim=1, dtype=torch.int32)
+    count = up_to_row[:, -1:]
     wanted = (noise * count).floor().to(torch.int32).minimum(count - 1) + 1
-    # The first position whose running count reaches the wanted number is that disagreeing pixel.
-    position = torch.searchsorted(numbered, wanted.contiguous()).clamp(max=height * width - 1)
+    # The first row, and in it the first pixel, at which the running count reaches the wanted number.
+    row = torch.searchsorted(up_to_row, wanted.contiguous()).clamp(max=disagree.shape[1] - 1)
+    wanted_in_row = wanted - (up_to_row - in_row).gather(1, row)
+    item = torch.arange(len(disagree), device=disagree.device)[:, None]
+    in_columns = disagree[item, row].cumsum(dim=2, dtype=torch.int32)
+    column = (in_columns < wanted_in_row[..., None]).sum(dim=2).clamp(max=disagree.shape[2] - 1)
     ignored = count < min_pixels
-    labels = target.flatten(1).gather(1, position).to(torch.int64).masked_fill(ignored, IGNORED)
-    row = torch.div(position, width, rounding_mode="floor")
-    points = torch.stack([position - row * width, row], dim=-1).to(noise.dtype) * stride
+    labels = target[item, row, column].to(torch.int64).masked_fill(ignored, IGNORED)
+    points = torch.stack([column, row], dim=-1).to(noise.dtype) * stride
     return points.masked_fill(ignored[..., None], 0), labels

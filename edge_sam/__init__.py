@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
     from edge_sam.inference.predictor import SamPredictor
     from edge_sam.modeling.registry import sam_model_registry
+    from edge_sam.modeling.sam import Sam
 
-__all__ = ["SamAutomaticMaskGenerator", "SamPredictor", "__version__", "sam_model_registry"]
+__all__ = ["Sam", "SamAutomaticMaskGenerator", "SamPredictor", "__version__", "sam_model_registry"]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Sam": "edge_sam.modeling.sam",
     "SamAutomaticMaskGenerator": "edge_sam.inference.automatic_masks",
     "SamPredictor": "edge_sam.inference.predictor",
     "sam_model_registry": "edge_sam.modeling.registry",

@@ -1,4 +1,4 @@
-"""The ``edgesam`` command: what surrounds training and evaluation."""
+"""The ``edgesam`` command: what surrounds training and evaluation, and the use of a model."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,10 @@ from pathlib import Path
 
 from edge_sam import __version__
 from edge_sam.arguments import run_command
+from edge_sam.commands.everything import add_everything
+from edge_sam.commands.info import add_info
+from edge_sam.commands.label import add_label
+from edge_sam.commands.predict import add_predict
 
 
 @run_command
@@ -18,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _add_download(commands)
     _add_synth(commands)
     _add_demo(commands)
+    add_info(commands)
+    add_predict(commands)
+    add_everything(commands)
+    add_label(commands)
     chosen = parser.parse_args(arguments)
     chosen.run(chosen)
 

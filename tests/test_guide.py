@@ -26,7 +26,7 @@ SMALL = "DATA.IMG_SIZE 256 DATA.NUM_WORKERS 1 VALIDATION.NUM_IMAGES 2 VALIDATION
 
 def guide_commands() -> list[str]:
     """Every command of the README's guide, continuation lines joined."""
-    guide = (ROOT / "README.md").read_text().split("## The guide")[1].split("## Use it")[0]
+    guide = (ROOT / "README.md").read_text().split("## The guide")[1].split("## Use a model")[0]
     blocks = re.findall(r"```bash\n(.*?)```", guide, flags=re.DOTALL)
     return [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 

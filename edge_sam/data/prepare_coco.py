@@ -17,6 +17,7 @@ from edge_sam.atomic_writing import write_atomically
 from edge_sam.data.annotations import BrokenSample
 from edge_sam.data.coco_annotations import CROWD, complete_annotation
 from edge_sam.data.coco_instances import CocoImage, Entry, read_coco
+from edge_sam.data.picture_placing import place_picture
 from edge_sam.data.split_folders import SplitFolders
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
@@ -160,7 +161,8 @@ class _Layout:
         if not annotations:
             file.unlink(missing_ok=True)
             return _Placed(0, left_out)
-        self._place_picture(image, content)
+        source, target = self.image_folder / image.path, self.folders.images / image.path.name
+        place_picture(source, target, content, self.copy)
         about = {key: value for key, value in image.entry.items() if key != "id"}
         about |= {"image_id": image.entry["id"], "file_name": image.path.name}
         tree = {
@@ -171,21 +173,6 @@ class _Layout:
         }
         write_atomically(file, json.dumps(tree))
         return _Placed(len(annotations), left_out)
-
-    def _place_picture(self, image: CocoImage, content: bytes) -> None:
-        source, target = self.image_folder / image.path, self.folders.images / image.path.name
-        if target.exists():
-            if not target.samefile(source) and target.read_bytes() != content:
-                raise EdgeSamError(f"{target}: is there already, with other content than {source}")
-            return
-        if not self.copy:
-            try:
-                target.hardlink_to(source.resolve())
-            except OSError:  # another disk, or a file system without links
-                pass
-            else:
-                return
-        write_atomically(target, content)
 
 
 def _digest(image: CocoImage) -> str:

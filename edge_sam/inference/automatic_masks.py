@@ -14,9 +14,10 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.inference.found_masks import FoundMask, bounding_box, without_duplicates
 from edge_sam.inference.image_crops import image_crops, layer_point_grids
 from edge_sam.inference.point_answers import Quality, good_answers
-from edge_sam.inference.predictor import SamPredictor, rgb_pixels
+from edge_sam.inference.predictor import SamPredictor
 from edge_sam.inference.small_regions import remove_small_regions
 from edge_sam.inference.window import Window
+from edge_sam.inputs.pictures import rgb_pixels
 from edge_sam.modeling.sam import Sam
 
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]

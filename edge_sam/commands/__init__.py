@@ -1,0 +1,1 @@
+"""The commands of ``edgesam`` that use a model, one a module: options, and what is done with them."""

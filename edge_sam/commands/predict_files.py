@@ -1,0 +1,64 @@
+"""What ``edgesam predict`` writes: a PNG for each mask, an overlay, a COCO file."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_sam.atomic_writing import write_atomically
+from edge_sam.errors import EdgeSamError
+from edge_sam.inference.coco_file import MaskedPicture, coco_file, run_lengths
+from edge_sam.inference.overlays import draw_masks, draw_prompts
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Masks of N objects, K candidates each, and what asked for them.
+
+    Attributes:
+        masks: bool (N, K, H, W).
+        scores: (N, K).
+        points: (P, 2).
+        labels: (P,).
+        boxes: (N, 4) or none.
+    """
+
+    masks: NDArray[np.bool_]
+    scores: NDArray[np.float32]
+    points: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+
+
+def write_answer(answer: Answer, picture: Path, pixels: NDArray[np.uint8], folder: Path) -> list[str]:
+    """Write ``NAME_mask_I.png``, ``NAME_overlay.jpg`` (the best mask of each object) and ``NAME.json``.
+
+    Returns:
+        A line for each mask and for each other file.
+
+    Raises:
+        EdgeSamError: they cannot be written.
+    """
+    records: list[dict[str, Any]] = []
+    lines = []
+    best = [masks[scores.argmax()] for masks, scores in zip(answer.masks, answer.scores, strict=True)]
+    overlay = draw_masks(pixels, best)
+    draw_prompts(overlay, answer.points, answer.labels, answer.boxes)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in np.ndindex(*answer.scores.shape):
+            mask, score = answer.masks[place], float(answer.scores[place])
+            file = folder / f"{picture.stem}_mask_{len(records) + 1}.png"
+            Image.fromarray(mask).save(file)
+            records.append({"segmentation": run_lengths(mask), "score": score, "object": place[0] + 1})
+            lines.append(f"{file}: object {place[0] + 1}, score {score:.3f}, {int(mask.sum())} pixels")
+        overlay.save(folder / f"{picture.stem}_overlay.jpg", quality=92)
+        content = coco_file([MaskedPicture(picture.name, (pixels.shape[0], pixels.shape[1]), records)])
+        write_atomically(folder / f"{picture.stem}.json", json.dumps(content))
+    except OSError as error:
+        raise EdgeSamError(f"{error.filename or folder}: {error.strerror or error}") from error
+    return [*lines, str(folder / f"{picture.stem}_overlay.jpg"), str(folder / f"{picture.stem}.json")]

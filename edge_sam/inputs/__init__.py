@@ -1,0 +1,1 @@
+"""What people hand over, checked: pictures and prompts. Needs no PyTorch."""

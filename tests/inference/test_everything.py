@@ -1,0 +1,41 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as mask_utils
+
+from edge_sam.errors import EdgeSamError
+from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
+from edge_sam.inference.everything import find_everything
+from tests.inference.likeness_sam import LikenessSam
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return SamAutomaticMaskGenerator(LikenessSam(), 6, pred_iou_thresh=0, stability_score_thresh=0)
+
+
+def test_a_coco_file_and_an_overlay_of_each_picture(generator, tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = [tmp_path / "a.png", tmp_path / "a.bmp", tmp_path / "broken.jpg"]
+    pixels = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+    for picture in pictures[:2]:
+        Image.fromarray(pixels).save(picture)
+    pictures[2].write_bytes(b"no picture")
+    report = find_everything(generator, pictures, tmp_path / "out")
+    content = json.loads(report.file.read_text())
+    assert report.pictures == 2 and len(report.left_out) == 1 and "broken.jpg" in report.left_out[0]
+    assert [image["file_name"] for image in content["images"]] == ["a.png", "a.bmp"]
+    records = generator.generate(pixels)
+    assert len(content["annotations"]) == report.masks == 2 * len(records) > 0
+    for entry, record in zip(content["annotations"], records * 2, strict=True):
+        assert np.array_equal(mask_utils.decode(entry["segmentation"]), record["segmentation"])
+        assert entry["score"] == record["predicted_iou"] and entry["area"] == record["area"]
+    assert sorted(path.name for path in (tmp_path / "out" / "overlays").iterdir()) == ["a.bmp.jpg", "a.png.jpg"]
+
+
+def test_not_one_picture_is_an_error(generator, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(EdgeSamError, match=r"broken\.jpg: image cannot be decoded"):
+        find_everything(generator, [tmp_path / "broken.jpg"], tmp_path / "out")

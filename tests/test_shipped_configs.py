@@ -71,7 +71,8 @@ SUPERVISED = CONFIGS / "supervised"
 
 def test_each_way_to_learn_from_masks_has_a_recipe():
     scratch, whole, decoder = (
-        load_config(SUPERVISED / f"{name}.yaml") for name in ("lab_teacher_128", "finetune_edge_sam", "finetune_decoder")
+        load_config(SUPERVISED / f"{name}.yaml")
+        for name in ("lab_teacher_128", "finetune_edge_sam", "finetune_decoder")
     )
     second_stage = load_config(SUPERVISED / "lab_teacher.yaml")
     assert second_stage.MODEL.PRETRAINED == f"output/{scratch.NAME}/default/ckpt_epoch_0_model.pth"

@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_sam import __version__
 from edge_sam.arguments import run_command
 from edge_sam.commands.everything import add_everything
+from edge_sam.commands.export import add_export
 from edge_sam.commands.info import add_info
 from edge_sam.commands.label import add_label
 from edge_sam.commands.predict import add_predict
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_predict(commands)
     add_everything(commands)
     add_label(commands)
+    add_export(commands)
     chosen = parser.parse_args(arguments)
     chosen.run(chosen)
 

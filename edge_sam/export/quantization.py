@@ -1,0 +1,143 @@
+"""ONNX graphs in 8 or 16 bits, by the tools that come with ONNX Runtime."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from edge_sam.export.smoothing import smooth
+from edge_sam.runtime.graphs import Array
+
+_SMALLEST_INPUT = 16
+"""Channels below which a convolution stays in float32: pictures and depthwise ones, which take little time."""
+
+_PERCENTILE = 99.995
+
+
+def quantize_encoder(source: Path, target: Path, samples: Sequence[Mapping[str, Array]]) -> None:
+    """Write an encoder that multiplies integers of 8 bits.
+
+    Of a convolutional trunk, the pointwise and other dense convolutions, which take most of the time, with calibrated
+    ranges; depthwise ones, the attention over channels, fusion and neck stay in float32, where 8 bits cost most masks.
+    A transformer's linear layers store their weights in 8 bits.
+
+    Args:
+        source: float32 graph.
+        target: where to.
+        samples: its inputs on pictures like those that it is for; their activations set the ranges.
+    """
+    model = onnx.load(source)
+    chosen = _dense_convolutions(model)
+    if not chosen:
+        quantize_linear_weights(source, target)
+        return
+    smooth(model, chosen, samples)
+    smoothed = source.with_name("smoothed.onnx")
+    onnx.save(model, smoothed)
+    quantize_static(
+        smoothed,
+        target,
+        _Samples(samples),
+        QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=True,  # 8 x 7 bits: sums of 8 x 8 overflow the 16 bits of processors without VNNI
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_quantize=chosen,
+        calibrate_method=CalibrationMethod.Percentile,
+        # One sample at a time: all activations of many would not fit into memory.
+        extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
+    )
+
+
+def _dense_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the trunk's convolutions over many channels, but for the attention over channels."""
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and node.input[1].startswith("encoder.trunk.")
+        and ".se." not in node.input[1]
+        and shapes[node.input[1]][1] >= _SMALLEST_INPUT
+    ]
+
+
+def quantize_linear_weights(source: Path, target: Path) -> None:
+    """Write a graph whose linear layers store 8 bits a weight, one scale an output channel, and compute in float32.
+
+    Activations are not rounded: in a decoder, tokens of very different ranges meet, and masks would be lost.
+    """
+    model = onnx.load(source)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    restored: dict[str, onnx.NodeProto] = {}
+    for node in model.graph.node:
+        name = node.input[1] if node.op_type in ("MatMul", "Gemm") else ""
+        if name in weights and min(weights[name].dims, default=0) >= _SMALLEST_INPUT:
+            if name not in restored:
+                is_transposed = any(entry.name == "transB" and entry.i for entry in node.attribute)
+                restored[name] = _store_in_8_bits(model, weights[name], 0 if is_transposed else 1)
+            node.input[1] = restored[name].output[0]
+    nodes = [*restored.values(), *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, target)
+
+
+def _store_in_8_bits(model: onnx.ModelProto, weight: onnx.TensorProto, axis: int) -> onnx.NodeProto:
+    """Round a matrix in place, with a scale for each index of ``axis``; return the node that multiplies both again."""
+    values = numpy_helper.to_array(weight)
+    scale = np.maximum(np.abs(values).max(axis=1 - axis), np.finfo(np.float32).tiny) / 127
+    rounded = np.rint(values / np.expand_dims(scale, 1 - axis)).astype(np.int8)
+    names = [f"{weight.name}.{kind}" for kind in ("int8", "scale", "float32")]
+    weight.CopyFrom(numpy_helper.from_array(rounded, names[0]))
+    model.graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), names[1]))
+    return helper.make_node("DequantizeLinear", names[:2], names[2:], f"{names[2]}.node", axis=axis)
+
+
+def halve(source: Path, target: Path) -> None:
+    """Write a graph that computes in 16 bits; its inputs and outputs, and positions before sine and cosine, stay."""
+    model = onnx.load(source)
+    blocked = _ancestors(model.graph, {"Sin", "Cos"})
+    onnx.save(convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked), target)
+
+
+class _Samples(CalibrationDataReader):  # type: ignore[misc]  # untyped
+    def __init__(self, samples: Sequence[Mapping[str, Array]]) -> None:
+        self._samples = samples
+        self._rest: Iterator[Mapping[str, Array]] = iter(samples)
+
+    def get_next(self) -> dict[str, Array] | None:
+        """Return the next sample, or None behind the last one."""
+        sample = next(self._rest, None)
+        return None if sample is None else dict(sample)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Go on with these samples."""
+        self._rest = iter(self._samples[start_index:end_index])
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+
+def _ancestors(graph: onnx.GraphProto, types: set[str]) -> list[str]:
+    """Return the names of nodes of some types and of all nodes that they depend on."""
+    makers = {output: node for node in graph.node for output in node.output}
+    found: dict[str, None] = {}
+    open_nodes = [node for node in graph.node if node.op_type in types]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node.name not in found:
+            found[node.name] = None
+            open_nodes += [makers[name] for name in node.input if name in makers]
+    return list(found)

@@ -1,0 +1,185 @@
+"""From a model to exported files and the proof beside them."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.atomic_writing import write_atomically
+from edge_sam.errors import EdgeSamError
+from edge_sam.export.graphs import decoder_graph, encoder_graph
+from edge_sam.export.parity import Parity, compare
+from edge_sam.export.precision import Precision, Quantization
+from edge_sam.export.reference import reference_graphs
+from edge_sam.export.targets import find_target, stored_bytes
+from edge_sam.export.torch_export import TorchGraph
+from edge_sam.modeling.sam import Sam
+from edge_sam.runtime.graphs import Array, DescribedGraph, GraphDescription, GraphPair
+from edge_sam.runtime.pictures import normalised_square
+
+Part = Literal["encoder", "decoder"]
+Picture = NDArray[np.uint8]
+
+
+_NOT_RUN = (
+    "These files run on Apple's systems alone and were not run here: the numbers are of the graphs that were "
+    "converted, in float32. Compare again on a Mac."
+)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export.
+
+    Attributes:
+        target: a format, see :mod:`edge_sam.export.targets`.
+        stem: of the files: ``STEM_encoder.onnx``, ``STEM_decoder.onnx``, ``STEM.onnx.parity.json``.
+        description: what the graphs compute.
+        parts: which of them.
+        quantization: None for float32.
+        max_miou_loss: the gate, in points.
+    """
+
+    target: str
+    stem: Path
+    description: GraphDescription
+    parts: Sequence[Part] = ("encoder", "decoder")
+    quantization: Quantization | None = None
+    max_miou_loss: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the names of its files begin with."""
+        return f"{self.stem.name}_{self.quantization}" if self.quantization else self.stem.name
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how far it is from PyTorch.
+
+    Attributes:
+        files: by part.
+        parity: what was found.
+        programs: by part, operations and shapes of files that nothing runs on this machine. Then ``parity`` is of the
+            graphs that were converted.
+        parity_file: where it is written.
+    """
+
+    files: dict[Part, Path]
+    parity: Parity
+    programs: dict[Part, dict[str, Any]]
+    parity_file: Path
+
+
+def export(
+    sam: Sam, request: ExportRequest, pictures: Sequence[Picture], calibration: Sequence[Picture] = ()
+) -> ExportReport:
+    """Write the files, compare them with PyTorch, write the comparison.
+
+    Args:
+        sam: the model.
+        request: what to export.
+        pictures: RGB uint8 (H, W, 3), to compare on.
+        calibration: others, which set the ranges of ``int8``.
+
+    Raises:
+        EdgeSamError: no such target, a package is missing, the target cannot hold such a graph, a file cannot be
+            written; or the loss is above the gate, and then the files are there all the same, for looking into it.
+    """
+    target = find_target(request.target)
+    reference = reference_graphs(sam)
+    pair: dict[Part, DescribedGraph] = {"encoder": reference.encoder, "decoder": reference.decoder}
+    files: dict[Part, Path] = {}
+    programs: dict[Part, dict[str, Any]] = {}
+    samples = _encoder_samples(request, calibration)
+    for part in request.parts:
+        graph = (encoder_graph if part == "encoder" else decoder_graph)(sam, request.description)
+        files[part] = request.stem.with_name(f"{request.name}_{part}{target.suffix}")
+        _prepare_folder(files[part])
+        target.write(graph, files[part], Precision(request.quantization, samples if part == "encoder" else ()))
+        if target.runtime is None:
+            programs[part] = target.describe_program(files[part])
+            pair[part] = TorchGraph(graph, request.description)
+        else:
+            pair[part] = target.read(files[part], request.description)
+    runtime = target.runtime or "converted_graph"
+    parity = compare(reference, GraphPair(pair["encoder"], pair["decoder"]), pictures, runtime)
+    report = ExportReport(files, parity, programs, request.stem.with_name(f"{request.name}.{target.name}.parity.json"))
+    write_atomically(report.parity_file, json.dumps(_as_tree(report, request), indent=2) + "\n")
+    _check_gate(report, request.max_miou_loss)
+    return report
+
+
+def _encoder_samples(request: ExportRequest, pictures: Sequence[Picture]) -> list[dict[str, Array]]:
+    if request.quantization != "int8" or "encoder" not in request.parts:
+        return []
+    if not pictures:
+        raise EdgeSamError("int8 is calibrated on pictures: give some, best your own")
+    if request.description.preprocess:
+        return [{"image": picture} for picture in pictures]
+    return [{"images": normalised_square(picture, request.description.image_size)} for picture in pictures]
+
+
+def describe(report: ExportReport) -> str:
+    """Return a report in lines for people."""
+    parity = report.parity
+    sizes = [f"{path}  {stored_bytes(path) / 2**20:.1f} MiB" for path in report.files.values()]
+    differences = ", ".join(f"{name} {value:.2g}" for name, value in parity.max_difference.items())
+    times = [
+        f"{step}: " + ", ".join(f"{runtime} {steps[step]:.1f} ms" for runtime, steps in parity.latency_ms.items())
+        for step in parity.latency_ms["pytorch"]
+    ]
+    return "\n".join(
+        [
+            *sizes,
+            *([_NOT_RUN] if report.programs else []),
+            f"against PyTorch, {parity.prompts} prompts on {parity.pictures} pictures:",
+            f"  masks: mean IoU {parity.mean_mask_iou:.5f}, worst {parity.worst_mask_iou:.5f}",
+            f"  largest difference: {differences}",
+            *(f"  {line}" for line in times),
+            f"  {report.parity_file}",
+        ]
+    )
+
+
+def _prepare_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgeSamError(f"{file.parent}: cannot be made ({error.strerror})") from error
+
+
+def _as_tree(report: ExportReport, request: ExportRequest) -> dict[str, Any]:
+    return {
+        "target": request.target,
+        "quantization": request.quantization,
+        "graph": asdict(request.description),
+        "files": {part: {"name": path.name, "bytes": stored_bytes(path)} for part, path in report.files.items()},
+        **asdict(report.parity),
+        **({"not_run": _NOT_RUN, "programs": report.programs} if report.programs else {}),
+        "miou_loss": report.parity.miou_loss,
+        "max_miou_loss": request.max_miou_loss,
+        "passed": _passes(report.parity, request.max_miou_loss),
+        "machine": platform.machine(),
+        "torch": version("torch"),
+    }
+
+
+def _passes(parity: Parity, max_miou_loss: float) -> bool:
+    finite = all(np.isfinite(value) for value in parity.max_difference.values())
+    return finite and parity.miou_loss <= max_miou_loss
+
+
+def _check_gate(report: ExportReport, max_miou_loss: float) -> None:
+    if not _passes(report.parity, max_miou_loss):
+        names = ", ".join(path.name for path in report.files.values())
+        raise EdgeSamError(
+            f"{names}: masks differ from PyTorch's by {report.parity.miou_loss:.2f} mIoU points, more than the allowed "
+            f"{max_miou_loss:g}: do not use these files; see {report.parity_file}"
+        )

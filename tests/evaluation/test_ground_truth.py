@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from scipy import stats
 
+from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.evaluation.cropped_masks import CroppedMask
 from edge_sam.evaluation.ground_truth import make_truth, noise_of
+from edge_sam.evaluation.instances import EvaluationDataset
+from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.prompts.first_points import mask_center_points, mask_random_points
 from tests.evaluation import naive
 
@@ -123,3 +126,16 @@ def test_noise_belongs_to_its_instance_and_round():
     many = [noise_of(0, "sa_1", instance, 1) for instance in range(2000)]
     assert stats.kstest(many, "uniform").pvalue > 1e-3
     assert min(many) >= 0 and max(many) < 1
+
+
+def test_masks_of_photographs_are_those_of_the_plain_way(shared):
+    dataset = Sa1bDataset(shared("realdata", "SA-1B"), "val", 256, 4, keep_annotations=True)
+    protocols = [EvaluationProtocol("point", "mask-center", ground_truth=one) for one in ("exact", "edgesam")]
+    images = EvaluationDataset(dataset, protocols)
+    for index in range(len(dataset)):
+        image = images[index]
+        for number, annotation in enumerate(dataset[index].annotations):
+            mask = annotation.decode()
+            expected = {"exact": mask, "edgesam": naive.resample_as_published(mask, image.size)}
+            for ground_truth, truth in image.truths.items():
+                assert np.array_equal(naive.whole(truth.masks[number], mask.shape), expected[ground_truth])

@@ -137,6 +137,15 @@ def test_answers_that_are_no_numbers_are_failures(val_split, number, outputs):
     assert (found.iou[kept] == expected[kept]).all() and (expected > 0).all()
 
 
+def test_answers_that_do_not_count_are_no_failures(val_split, monkeypatch):
+    monkeypatch.setattr(simulated_user, "MIN_CLICK_PIXELS", 10**9)
+    protocol = EvaluationProtocol("box", refine_iters=1)
+    image = prepare(val_split, protocol)
+    sound = torch.full((len(image.boxes), 1, 64, 64), 5.0)
+    found = measure_image(Saying(sound, sound * torch.nan), EMBEDDING, image, protocol, 100)
+    assert not found.failed.any() and (found.iou[:, 1] == found.iou[:, 0]).all()
+
+
 def test_scores_that_are_no_numbers_are_failures(val_split):
     protocol = EvaluationProtocol("box", num_multimask_outputs=3)
     image = prepare(val_split, protocol)

@@ -56,14 +56,14 @@ def test_from_nothing_to_a_model_that_is_validated_and_converted(arguments, tmp_
         "supervision, prompts in the loop, annotated masks as the target",
         "encoder: fresh weights (scratch)",
         "mask decoder: fresh weights",
-        "learn at 0.4 times that rate",
+        "learn at 0.5 times that rate",
         "mIoU",
     ):
         assert words in said
     assert "embeddings of" not in said
     checkpoint = run_folder(tmp_path, FROM_SCRATCH) / "ckpt_epoch_0.pth"
     groups = read_checkpoint(checkpoint)["optimizer"]["param_groups"]
-    assert {round(group["lr"] / groups[0]["lr"], 6) for group in groups} == {1, 0.4}
+    assert {round(group["lr"] / groups[0]["lr"], 6) for group in groups} == {1, 0.5}
     converted = read_state(convert(checkpoint, encoder_only=False, teacher=Path("nowhere.pth")))
     assert not parts_that_differ(converted, read_state(checkpoint))
     assert list(converted) == list(official_state(build_sam("rep_vit_m1", 256)))

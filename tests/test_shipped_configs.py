@@ -75,7 +75,7 @@ def test_each_way_to_learn_from_masks_has_a_recipe():
         for name in ("lab_teacher_128", "finetune_edge_sam", "finetune_decoder")
     )
     second_stage = load_config(SUPERVISED / "lab_teacher.yaml")
-    assert f"output/{scratch.NAME}/default/ckpt_epoch_0_model.pth" == second_stage.MODEL.PRETRAINED
+    assert f"output/{scratch.NAME}/default/ckpt_epoch_{scratch.TRAIN.EPOCHS - 1}_model.pth" == second_stage.MODEL.PRETRAINED
     assert {config.DISTILL.TARGET for config in (scratch, whole, decoder)} == {"masks"}
     assert scratch.MODEL.PRETRAINED == "scratch" and not scratch.DISTILL.FREEZE_PROMPT_ENCODER
     assert whole.MODEL.PRETRAINED == "weights/edge_sam_3x.pth" and not whole.DISTILL.FREEZE_IMAGE_ENCODER

@@ -63,16 +63,19 @@ class VisibleMask:
             side: of the padded square, in input pixels.
 
         Returns:
-            uint8 ``(side / 4, side / 4)``, from 0 to 255 where a pixel's 4 x 4 input pixels are covered whole.
+            uint8 ``(side / 4, side / 4)``, from 0 to 255 where as much of a pixel's 4 x 4 input pixels as lies in the
+            view is covered.
         """
         pixels_down, pixels_across = (LOW_RESOLUTION_STRIDE / scale for scale in self.view.scale)
         covered = np.zeros((side // LOW_RESOLUTION_STRIDE,) * 2, np.uint8)
         rows = _cells(self.top, self.pixels.shape[0], pixels_down, len(covered))
         columns = _cells(self.left, self.pixels.shape[1], pixels_across, len(covered))
+        row_edges = (np.arange(rows.start, rows.stop + 1) * pixels_down).clip(max=self.view.height)
+        column_edges = (np.arange(columns.start, columns.stop + 1) * pixels_across).clip(max=self.view.width)
         # Decoded masks lie column by column in memory: sum down first.
-        down = _sums_between(self.pixels.T, np.arange(rows.start, rows.stop + 1) * pixels_down - self.top)
-        areas = _sums_between(down.T, np.arange(columns.start, columns.stop + 1) * pixels_across - self.left)
-        covered[rows, columns] = areas * (255 / (pixels_down * pixels_across)) + 0.5
+        down = _sums_between(self.pixels.T, row_edges - self.top)
+        areas = _sums_between(down.T, column_edges - self.left)
+        covered[rows, columns] = 255 * areas / np.outer(np.diff(row_edges), np.diff(column_edges)) + 0.5
         return covered
 
 
@@ -115,8 +118,8 @@ def _look(annotation: Annotation, view: View) -> VisibleMask | None:
 
 def _cells(start: int, length: int, pixels_in_cell: float, count: int) -> slice:
     """Return which of ``count`` cells ``length`` pixels from ``start`` on lie in."""
-    end = min(int(np.ceil((start + length) / pixels_in_cell)), count)  # the quotient may be a hair above count
-    return slice(int(start / pixels_in_cell), end)
+    end = int(np.ceil((start + length) / pixels_in_cell - 1e-6))  # the quotient may be a hair above a whole number
+    return slice(int(start / pixels_in_cell), min(end, count))
 
 
 def _sums_between(values: NDArray[np.generic], edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,6 +53,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: beside the checkpoint")
     parser.add_argument("--use-stability-score", action="store_true", help="score by stability, not by predicted IoU")
     parser.add_argument("--gelu-approximate", action="store_true", help="GELU by its tanh formula")
+    add_comparison_options(parser)
+    add_network_options(parser)
+
+
+def add_comparison_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`comparison_pictures` reads, the precision and the gate."""
     parser.add_argument(
         "--images", type=Path, metavar="DIR",
         help="photographs to compare and to calibrate on, best your own (default: drawn pictures)",
@@ -67,7 +73,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--max-miou-loss", type=float, default=1.0, metavar="POINTS",
         help="the export fails when its masks are further from PyTorch's, default: %(default)s",
     )  # fmt: skip
-    add_network_options(parser)
 
 
 def _export(chosen: argparse.Namespace) -> None:
@@ -75,7 +80,7 @@ def _export(chosen: argparse.Namespace) -> None:
     from edge_sam.runtime.graphs import GraphDescription
 
     sam = load_network(chosen)
-    pictures, calibration = _pictures(chosen, max(256, sam.image_size // 2))
+    pictures, calibration = comparison_pictures(chosen, max(256, sam.image_size // 2))
     checkpoint = chosen.checkpoint.resolve()
     folder = chosen.out or (checkpoint if checkpoint.is_dir() else checkpoint.parent)
     description = GraphDescription(
@@ -97,8 +102,16 @@ def _export(chosen: argparse.Namespace) -> None:
     print(describe(export(sam, request, pictures, calibration)))
 
 
-def _pictures(chosen: argparse.Namespace, drawn_size: int) -> tuple[list["Picture"], list["Picture"]]:
-    """Return what to compare on, and what else to calibrate on."""
+def comparison_pictures(chosen: argparse.Namespace, drawn_size: int) -> tuple[list["Picture"], list["Picture"]]:
+    """Return what to compare on, and what else to calibrate on.
+
+    Args:
+        chosen: options of :func:`add_comparison_options`.
+        drawn_size: longer side of pictures that are drawn where no folder is given.
+
+    Raises:
+        EdgeSamError: no such folder, too few pictures, or one that cannot be read.
+    """
     from edge_sam.errors import EdgeSamError
     from edge_sam.export.pictures import draw_pictures, read_pictures
 

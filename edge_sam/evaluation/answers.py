@@ -1,14 +1,45 @@
 """What a model answers to prompts: of several masks the one that counts, and where its numbers are none."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge_sam.evaluation.protocols import MultimaskOutputs, MultimaskSelect
 from edge_sam.inference.predictor import stability_score
-from edge_sam.modeling.sam import MASK_THRESHOLD, Sam
+from edge_sam.modeling.sam import MASK_THRESHOLD
 from edge_sam.prompts.batch import Prompts
+
+
+class PromptedModel(Protocol):
+    """What the evaluation needs of a model: a :class:`edge_sam.modeling.sam.Sam`, or what stands for one."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input."""
+
+    @property
+    def image_encoder(self) -> Callable[..., Any]:
+        """Give the embeddings of what :meth:`preprocess` gave."""
+
+    @property
+    def prompt_encoder(self) -> Any:  # noqa: ANN401 - what it gives is for the decoder alone
+        """Prepare prompts for :attr:`mask_decoder`."""
+
+    @property
+    def mask_decoder(self) -> Callable[..., Any]:
+        """Give low-resolution logits (n, K, 4h, 4w) and predicted IoU (n, K)."""
+
+    def preprocess(self, images: Tensor, sizes: Tensor) -> Any:  # noqa: ANN401 - for the encoder alone
+        """Take padded pictures as :meth:`edge_sam.modeling.sam.Sam.preprocess` does."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Go through all modules."""
+
+    def eval(self) -> Any:  # noqa: ANN401 - nn.Module's
+        """Put all modules into eval mode."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +58,7 @@ class Answers:
 
 
 def ask(
-    sam: Sam,
+    sam: PromptedModel,
     embedding: Tensor,
     size: tuple[int, int],
     prompts: Prompts,

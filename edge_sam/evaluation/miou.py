@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from edge_sam.data.sa1b import Refusal
 from edge_sam.data.transforms import pad_images
 from edge_sam.distributed import World, gather_objects
 from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.answers import PromptedModel
 from edge_sam.evaluation.data_hash import data_sha256
 from edge_sam.evaluation.instances import (
     AnnotatedImages,
@@ -25,20 +25,42 @@ from edge_sam.evaluation.instances import (
 )
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.evaluation.simulated_user import Measured, measure_image
-from edge_sam.modeling.sam import Sam
 
 
 @dataclass(frozen=True)
-class _ImageScores:
-    """What one image gave: by protocol, which of its instances have ground truth, and what those n gave."""
+class ImageScores:
+    """What one image gave by one protocol.
+
+    Attributes:
+        index: position of the image in its data set.
+        image_id: its name.
+        sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
+        annotation_ids: int64 (m,) of all its instances, see :class:`MiouResult`.
+        areas: int64 (m,).
+        present: bool (m,), which n of the m have ground truth.
+        measured: what those n gave.
+    """
 
     index: int
     image_id: str
     sha256: str
     annotation_ids: NDArray[np.int64]
     areas: NDArray[np.int64]
-    present: list[NDArray[np.bool_]]
-    measured: list[Measured]
+    present: NDArray[np.bool_]
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class BatchScores:
+    """What one batch of images gave.
+
+    Attributes:
+        scores: those of the sound images in their order, by protocol.
+        refusals: what could not be read.
+    """
+
+    scores: list[list[ImageScores]]
+    refusals: list[Refusal]
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,7 @@ def _means(values: NDArray[np.float64]) -> list[float]:
 
 
 def evaluate_miou(
-    sam: Sam,
+    sam: PromptedModel,
     dataset: AnnotatedImages,
     protocols: Sequence[EvaluationProtocol],
     *,
@@ -136,37 +158,23 @@ def evaluate_miou(
     """
     images = EvaluationDataset(dataset, protocols, max_instances)
     loader = load_batches(images, image_batch, world.rank, world.size, num_workers, worker_init_fn)
-    with evaluating(sam, world.device, amp):
-        own = _score_batches(sam, loader, protocols, world.device, max_prompts, progress)
-    everything = gather_objects(own)
-    ordered = sorted((score for part, _ in everything for score in part), key=lambda score: score.index)
-    unique = tuple(sorted({refusal for _, part in everything for refusal in part}, key=lambda one: one.image_id))
-    return [_result(protocol, number, ordered, unique) for number, protocol in enumerate(protocols)]
-
-
-def _score_batches(
-    sam: Sam,
-    loader: DataLoader[list[EvaluationImage | RefusedImage]],
-    protocols: Sequence[EvaluationProtocol],
-    device: torch.device,
-    max_prompts: int,
-    progress: Callable[[float], None] | None,
-) -> tuple[list[_ImageScores], list[Refusal]]:
-    """Return what this process's images gave, and what was wrong with them."""
-    scores: list[_ImageScores] = []
-    refusals: list[Refusal] = []
     own_images = sum(len(batch) for batch in loader.batch_sampler or [])
-    for batch in loader:
-        refusals += [refusal for image in batch for refusal in image.refusals]
-        sound = [image for image in batch if not isinstance(image, RefusedImage)]
-        scores += _score_batch(sam, sound, protocols, device, max_prompts)
-        if progress is not None:
-            progress(len(batch) * len(loader.dataset) / own_images)  # type: ignore[arg-type]
-    return scores, refusals
+    own: list[BatchScores] = []
+    with evaluating(sam, world.device, amp):
+        for batch in loader:
+            own.append(score_batch(sam, batch, protocols, world.device, max_prompts))
+            if progress is not None:
+                progress(len(batch) * len(dataset) / own_images)
+    everything = [batch for part in gather_objects(own) for batch in part]
+    refusals = [refusal for batch in everything for refusal in batch.refusals]
+    return [
+        collect_result(protocol, [score for batch in everything for score in batch.scores[number]], refusals)
+        for number, protocol in enumerate(protocols)
+    ]
 
 
 @contextmanager
-def evaluating(sam: Sam, device: torch.device, amp: bool) -> Iterator[None]:
+def evaluating(sam: PromptedModel, device: torch.device, amp: bool) -> Iterator[None]:
     """Eval mode, no gradients, perhaps bf16; afterwards every module is in the mode it was in."""
     modes = [(module, module.training) for module in sam.modules()]
     sam.eval()
@@ -178,54 +186,92 @@ def evaluating(sam: Sam, device: torch.device, amp: bool) -> Iterator[None]:
             module.training = training
 
 
-def _score_batch(
-    sam: Sam,
-    images: Sequence[EvaluationImage],
+def score_batch(
+    sam: PromptedModel,
+    batch: Sequence[EvaluationImage | RefusedImage],
     protocols: Sequence[EvaluationProtocol],
     device: torch.device,
     max_prompts: int,
-) -> Iterator[_ImageScores]:
+) -> BatchScores:
+    """Encode a batch of images at once and measure each by every protocol.
+
+    Args:
+        sam: on ``device``, see :func:`evaluating`.
+        batch: as :func:`edge_sam.evaluation.instances.load_batches` reads it.
+        protocols: what to measure.
+        device: where ``sam`` is.
+        max_prompts: prompts of an image decoded at once.
+    """
+    refusals = [refusal for image in batch for refusal in image.refusals]
+    sound = [image for image in batch if not isinstance(image, RefusedImage)]
+    embeddings = encode_images(sam, sound, device)
+    scores = [
+        [
+            _score_image(sam, embedding, image, protocol, max_prompts)
+            for image, embedding in zip(sound, embeddings, strict=True)
+        ]
+        for protocol in protocols
+    ]
+    return BatchScores(scores, refusals)
+
+
+def encode_images(sam: PromptedModel, images: Sequence[EvaluationImage], device: torch.device) -> list[Tensor]:
+    """Return the embeddings (1, 256, h, w) of images, encoded at once."""
     if not images:
-        return
+        return []
     pixels, sizes = (part.to(device) for part in pad_images([image.pixels for image in images], sam.image_size))
     embeddings: Tensor = sam.image_encoder(sam.preprocess(pixels, sizes))
-    for image, embedding in zip(images, embeddings, strict=True):
-        yield _ImageScores(
-            index=image.index,
-            image_id=image.image_id,
-            sha256=image.sha256,
-            annotation_ids=image.annotation_ids,
-            areas=image.areas,
-            present=[image.truths[protocol.ground_truth].present for protocol in protocols],
-            measured=[measure_image(sam, embedding[None], image, protocol, max_prompts) for protocol in protocols],
-        )
+    return [embedding[None] for embedding in embeddings]
 
 
-def _result(
-    protocol: EvaluationProtocol, number: int, scores: Sequence[_ImageScores], refusals: tuple[Refusal, ...]
+def _score_image(
+    sam: PromptedModel, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, max_prompts: int
+) -> ImageScores:
+    return ImageScores(
+        index=image.index,
+        image_id=image.image_id,
+        sha256=image.sha256,
+        annotation_ids=image.annotation_ids,
+        areas=image.areas,
+        present=image.truths[protocol.ground_truth].present,
+        measured=measure_image(sam, embedding, image, protocol, max_prompts),
+    )
+
+
+def collect_result(
+    protocol: EvaluationProtocol, scores: Sequence[ImageScores], refusals: Sequence[Refusal]
 ) -> MiouResult:
-    kept = [score.present[number] for score in scores]
-    if not any(there.any() for there in kept):
-        first = f"; the first refusal: {refusals[0].image_id}: {refusals[0].reason}" if refusals else ""
+    """Put together what the images of a data set gave.
+
+    Args:
+        protocol: by which all were measured.
+        scores: of each image once, in any order.
+        refusals: what could not be read; what is there twice counts once.
+
+    Raises:
+        EdgeSamError: there is no instance.
+    """
+    scores = sorted(scores, key=lambda score: score.index)
+    left_out = tuple(sorted(set(refusals), key=lambda refusal: refusal.image_id))
+    if not any(score.present.any() for score in scores):
+        first = f"; the first refusal: {left_out[0].image_id}: {left_out[0].reason}" if left_out else ""
         raise EdgeSamError(f"no instance can be evaluated in {len(scores)} readable images{first}")
-    numbers = np.concatenate([np.flatnonzero(there) for there in kept])
-    image_ids = tuple(score.image_id for score, there in zip(scores, kept, strict=True) for _ in range(there.sum()))
-    boundary = [score.measured[number].boundary_iou for score in scores]
-    failed = np.argwhere(np.concatenate([score.measured[number].failed for score in scores]))
+    numbers = np.concatenate([np.flatnonzero(score.present) for score in scores])
+    image_ids = tuple(score.image_id for score in scores for _ in range(score.present.sum()))
+    boundary = [score.measured.boundary_iou for score in scores]
+    failed = np.argwhere(np.concatenate([score.measured.failed for score in scores]))
     return MiouResult(
         protocol=protocol,
         image_ids=image_ids,
         numbers=numbers,
-        annotation_ids=np.concatenate([score.annotation_ids[there] for score, there in zip(scores, kept, strict=True)]),
-        areas=np.concatenate([score.areas[there] for score, there in zip(scores, kept, strict=True)]),
-        iou=np.concatenate([score.measured[number].iou for score in scores]),
+        annotation_ids=np.concatenate([score.annotation_ids[score.present] for score in scores]),
+        areas=np.concatenate([score.areas[score.present] for score in scores]),
+        iou=np.concatenate([score.measured.iou for score in scores]),
         boundary_iou=np.concatenate([part for part in boundary if part is not None]) if protocol.boundary else None,
         failures=tuple((image_ids[row], int(numbers[row]), protocol.rounds[column]) for row, column in failed.tolist()),
         empty=tuple(
-            (score.image_id, missing)
-            for score, there in zip(scores, kept, strict=True)
-            for missing in np.flatnonzero(~there).tolist()
+            (score.image_id, missing) for score in scores for missing in np.flatnonzero(~score.present).tolist()
         ),
-        refusals=refusals,
+        refusals=left_out,
         data_sha256=data_sha256(score.sha256 for score in scores),
     )

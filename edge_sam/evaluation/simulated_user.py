@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_sam.evaluation.answers import ask
+from edge_sam.evaluation.answers import PromptedModel, ask
 from edge_sam.evaluation.boundary import boundary_iou
 from edge_sam.evaluation.cropped_masks import CroppedMask
 from edge_sam.evaluation.ground_truth import noise_of
@@ -15,7 +15,6 @@ from edge_sam.evaluation.instances import EvaluationImage
 from edge_sam.evaluation.protocols import MIN_CLICK_PIXELS, EvaluationProtocol
 from edge_sam.inference.upsampling import MaskUpsampler
 from edge_sam.inference.window import Window
-from edge_sam.modeling.sam import Sam
 from edge_sam.prompts.batch import Prompts
 from edge_sam.prompts.clicks import IGNORED, sample_clicks
 
@@ -36,7 +35,7 @@ class Measured:
 
 
 def measure_image(
-    sam: Sam, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, max_prompts: int
+    sam: PromptedModel, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, max_prompts: int
 ) -> Measured:
     """Simulate the user on the instances of ``image`` that have ground truth.
 
@@ -60,7 +59,11 @@ def measure_image(
 
 
 def _measure_chunk(
-    sam: Sam, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, numbers: NDArray[np.int64]
+    sam: PromptedModel,
+    embedding: Tensor,
+    image: EvaluationImage,
+    protocol: EvaluationProtocol,
+    numbers: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return IoU, and where asked for boundary IoU (n, rounds, 1 or 2), and failures (n, rounds)."""
     device = embedding.device

@@ -1,5 +1,6 @@
 """Every YAML file that is shipped, and the recipe that the guide promises."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,15 +73,22 @@ SUPERVISED = CONFIGS / "supervised"
 def test_each_way_to_learn_from_masks_has_a_recipe():
     scratch, whole, decoder = (
         load_config(SUPERVISED / f"{name}.yaml")
-        for name in ("lab_teacher_128", "finetune_edge_sam", "finetune_decoder")
+        for name in ("lab_teacher_boxes", "finetune_edge_sam", "finetune_decoder")
     )
-    second_stage = load_config(SUPERVISED / "lab_teacher.yaml")
-    assert f"output/{scratch.NAME}/default/ckpt_epoch_{scratch.TRAIN.EPOCHS - 1}_model.pth" == second_stage.MODEL.PRETRAINED
     assert {config.DISTILL.TARGET for config in (scratch, whole, decoder)} == {"masks"}
     assert scratch.MODEL.PRETRAINED == "scratch" and not scratch.DISTILL.FREEZE_PROMPT_ENCODER
     assert whole.MODEL.PRETRAINED == "weights/edge_sam_3x.pth" and not whole.DISTILL.FREEZE_IMAGE_ENCODER
     assert decoder.DISTILL.STORED_EMBEDDINGS and decoder.DISTILL.FREEZE_IMAGE_ENCODER
     assert not decoder.DISTILL.FREEZE_MASK_DECODER
+
+
+def test_each_stage_of_the_lab_teacher_goes_on_from_the_one_before():
+    stages = [
+        load_config(SUPERVISED / f"{name}.yaml") for name in ("lab_teacher_boxes", "lab_teacher_points", "lab_teacher")
+    ]
+    for before, after in pairwise(stages):
+        assert f"output/{before.NAME}/default/ckpt_epoch_{before.TRAIN.EPOCHS - 1}_model.pth" == after.MODEL.PRETRAINED
+    assert len({(config.MODEL.TYPE, config.DISTILL.UPSAMPLE_MODE, config.DATA.DATA_PATH) for config in stages}) == 1
 
 
 def test_both_phases_read_what_the_teacher_wrote():

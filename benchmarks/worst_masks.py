@@ -17,7 +17,7 @@ from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.data.sources import Source, open_source
 from edge_sam.data.transforms import decode_image
 from edge_sam.demo.examples import Answer, Example, Kind, answer
-from edge_sam.demo.pictures import TRUTH, with_answer, with_prompt, with_truth
+from edge_sam.demo.pictures import with_answer, with_prompt, with_truth
 from edge_sam.distributed import World, process_group
 from edge_sam.evaluation.miou import MiouResult, evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol
@@ -25,6 +25,7 @@ from edge_sam.inference.predictor import SamPredictor
 from edge_sam.modeling.network_settings import read_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.modeling.sam import Sam
+from edge_sam.pages.pictures import TRUTH
 from edge_sam.prompts.first_points import mask_center_points
 
 SMALLEST = 0.005

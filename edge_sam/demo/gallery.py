@@ -13,17 +13,10 @@ from edge_sam.data.sources import Source, open_source
 from edge_sam.data.transforms import decode_image
 from edge_sam.demo.examples import Answer, Example, answer, choose_examples
 from edge_sam.demo.outcome import MODELS, STYLES, Outcome
-from edge_sam.demo.pictures import (
-    Colour,
-    photograph,
-    picture_size,
-    with_all_masks,
-    with_answer,
-    with_prompt,
-    with_truth,
-)
+from edge_sam.demo.pictures import photograph, with_all_masks, with_answer, with_prompt, with_truth
 from edge_sam.inference.predictor import SamPredictor
 from edge_sam.modeling.registry import build_sam
+from edge_sam.pages.pictures import Colour, shown_size
 from edge_sam.progress import show_progress
 
 TRAINING_PICTURES = 6
@@ -105,7 +98,7 @@ def _line(example: Example, answers: dict[str, Answer]) -> dict[str, Any]:
 
 
 def _panel(example: Example, name: str, style: str, picture: str, iou: str = "") -> dict[str, Any]:
-    width, height = picture_size(example.picture)
+    width, height = shown_size(example.picture)
     alt = f"{name} of {example.image_id}" + (f", IoU {iou}" if iou else "")
     return {"name": name, "style": style, "picture": picture, "iou": iou, "alt": alt, "width": width, "height": height}
 

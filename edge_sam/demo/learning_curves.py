@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edge_sam.demo.curves import Line, Point, line_chart
 from edge_sam.demo.outcome import Outcome
+from edge_sam.pages.charts import Line, Point, line_chart
 
 _SEEN = "images learnt from"
 

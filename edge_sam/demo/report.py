@@ -6,24 +6,22 @@ import shlex
 import sys
 from collections.abc import Iterator
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import timm
 import torch
-from markupsafe import Markup
 
 import edge_sam
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.demo.chain import PHASE_2, typed
-from edge_sam.demo.curves import dots
 from edge_sam.demo.explanations import CAVEATS, STEPS
 from edge_sam.demo.gallery import make_gallery
 from edge_sam.demo.learning_curves import make_charts
 from edge_sam.demo.outcome import MODELS, STYLES, Outcome
 from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.pages.charts import dots
+from edge_sam.pages.rendering import render_page
 
 _LINE = 100
 _FLAT_KEYS = ("SEED", "PRINT_FREQ")
@@ -32,12 +30,10 @@ _PROMPTS = {"mask-center": "centre", "mask-center, oracle of 3": "centre, best o
 
 def write_report(outcome: Outcome, path: Path) -> None:
     """Write the page, whole or not at all."""
-    folder = files("edge_sam.demo")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(folder.joinpath("report.html.jinja").read_text())
     gallery = make_gallery(outcome)
-    page = template.render(
-        style=Markup(folder.joinpath("report.css").read_text()),
+    page = render_page(
+        "edge_sam.demo",
+        "report",
         total_time=_spoken(sum(entry.seconds for entry in outcome.chain.journal.walked())),
         finding=_finding(outcome),
         quick=outcome.plan.name == "quick",

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from edge_sam.demo.examples import Answer, Example
-from edge_sam.demo.pictures import WIDTH, photograph, picture_size, with_all_masks, with_answer, with_prompt, with_truth
+from edge_sam.demo.pictures import photograph, with_all_masks, with_answer, with_prompt, with_truth
+from edge_sam.pages.pictures import WIDTH, shown_size
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -27,7 +28,7 @@ def test_all_panels_are_of_one_size(example):
     found = Answer(example.truth, 1.0, np.zeros((1, 2)), np.ones(1, int))
     uris = [photograph(example), with_prompt(example), with_truth(example), with_answer(example, found, (0, 0, 255))]
     assert {decoded(uri).shape for uri in uris} == {(240, WIDTH, 3)}
-    assert picture_size(example.picture) == (WIDTH, 240)
+    assert shown_size(example.picture) == (WIDTH, 240)
 
 
 def test_a_mask_is_bright_inside_dim_outside_and_bordered(example):

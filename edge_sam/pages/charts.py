@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -23,15 +23,27 @@ class Line:
         style: class of the style sheet, which gives it its colour.
         points: (x, y), ascending in x.
         dashed: a level to compare with.
+        whiskers: from where to where each point may lie, in y.
+        steps: the outline of a histogram, whose last point means nothing.
     """
 
     name: str
     style: str
     points: Sequence[Point]
     dashed: bool = False
+    whiskers: Sequence[Point] = ()
+    steps: bool = False
 
 
-def line_chart(title: str, lines: Sequence[Line], x_name: str, *, logarithmic: bool = False) -> Markup:
+def line_chart(
+    title: str,
+    lines: Sequence[Line],
+    x_name: str,
+    *,
+    logarithmic: bool = False,
+    x_ticks: Sequence[str] = (),
+    from_zero: bool = False,
+) -> Markup:
     """Draw a chart ``WIDTH`` x ``HEIGHT``, for a page to scale.
 
     Args:
@@ -39,25 +51,36 @@ def line_chart(title: str, lines: Sequence[Line], x_name: str, *, logarithmic: b
         lines: all of them on the same axes.
         x_name: what is counted along the x axis, from 0.
         logarithmic: the y axis; values are positive then.
+        x_ticks: what stands at 0, 1, 2, ... of the x axis instead of numbers.
+        from_zero: the y axis begins at 0.
     """
     across = _Scale(0, max(x for line in lines for x, _ in line.points), _LEFT, WIDTH - _RIGHT)
     values = [y for line in lines for _, y in line.points]
+    values += [y for line in lines for whisker in line.whiskers for y in whisker]
     up = _y_scale(min(values), max(values), logarithmic)
-    parts = [_grid(up), _x_axis(across, x_name)]
-    for line in lines:
-        path = " ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in line.points)
-        dashed = ' stroke-dasharray="4 4"' if line.dashed else ""
-        parts.append(Markup('<polyline class="line {}" points="{}"{}/>').format(line.style, path, Markup(dashed)))
-        if not line.dashed:
-            x, y = line.points[-1]
-            parts.append(
-                Markup('<circle class="end {}" cx="{}" cy="{}" r="3.5"/>').format(
-                    line.style, f"{across.place(x):.1f}", f"{up.place(y):.1f}"
-                )
-            )
+    if from_zero:
+        up = replace(up, low=0.0)
+    parts = [_grid(up), _x_axis(across, x_name, x_ticks), *(_drawn(line, across, up) for line in lines)]
     return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, title, Markup("").join(parts)
     )
+
+
+def _drawn(line: Line, across: "_Scale", up: "_Scale") -> Markup:
+    places = [(f"{across.place(x):.1f}", f"{up.place(y):.1f}") for x, y in line.points]
+    path = " ".join(f"{x},{y}" for x, y in places)
+    dashed = Markup(' stroke-dasharray="4 4"') if line.dashed else ""
+    parts = [
+        Markup('<line class="whisker {}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
+            line.style, x, x, f"{up.place(low):.1f}", f"{up.place(high):.1f}"
+        )
+        for (x, _), (low, high) in zip(places, line.whiskers, strict=False)
+    ]
+    parts.append(Markup('<polyline class="line {}" points="{}"{}/>').format(line.style, path, dashed))
+    if not line.dashed and not line.steps:
+        x, y = places[-1]
+        parts.append(Markup('<circle class="end {}" cx="{}" cy="{}" r="3.5"/>').format(line.style, x, y))
+    return Markup("").join(parts)
 
 
 def dots(values: Sequence[tuple[str, float]], low: float, high: float) -> Markup:
@@ -134,11 +157,10 @@ def _grid(up: _Scale) -> Markup:
     )
 
 
-def _x_axis(across: _Scale, name: str) -> Markup:
+def _x_axis(across: _Scale, name: str, texts: Sequence[str]) -> Markup:
     label = Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>')
-    ticks = [
-        label.format(f"{across.place(tick):.1f}", HEIGHT - _BOTTOM + 18, f"{tick:,.0f}") for tick in across.ticks()
-    ]
+    named = list(enumerate(texts)) or [(tick, f"{tick:,.6g}") for tick in across.ticks()]
+    ticks = [label.format(f"{across.place(tick):.1f}", HEIGHT - _BOTTOM + 18, text) for tick, text in named]
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     return Markup("").join(
         [

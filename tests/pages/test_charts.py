@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edge_sam.demo.curves import HEIGHT, WIDTH, Line, dots, line_chart, round_step
+from edge_sam.pages.charts import HEIGHT, WIDTH, Line, dots, line_chart, round_step
 
 
 def points_of(svg: str) -> list[list[tuple[float, float]]]:

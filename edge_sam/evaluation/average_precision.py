@@ -18,16 +18,13 @@ from edge_sam.distributed import World, gather_objects
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.answers import Answers, ask
 from edge_sam.evaluation.ap_protocol import ApProtocol
-from edge_sam.evaluation.coco_scoring import (
-    ScoredMasks,
-    average_precision,
-    expect_countable,
-    ground_truth_masks,
-)
+from edge_sam.evaluation.coco_ground_truth import categories_looked_for, expect_countable, ground_truth_masks
+from edge_sam.evaluation.coco_scoring import AveragePrecision, average_precision
 from edge_sam.evaluation.data_hash import data_sha256
 from edge_sam.evaluation.detections import BoxSource, ImageBoxes
 from edge_sam.evaluation.instances import RefusedImage, load_batches
 from edge_sam.evaluation.miou import evaluating
+from edge_sam.evaluation.scored_masks import ScoredMasks
 from edge_sam.inference.upsampling import MaskUpsampler
 from edge_sam.modeling.sam import Sam
 from edge_sam.prompts.batch import Prompts
@@ -43,6 +40,7 @@ class BoxedImage:
         pixels: uint8 (3, h, w), resized.
         original_size: (H, W) of the file.
         boxes: to be asked for.
+        looked_for: the only categories that count; None for all.
         refusals: annotations without a usable box.
     """
 
@@ -51,6 +49,7 @@ class BoxedImage:
     pixels: Tensor
     original_size: tuple[int, int]
     boxes: ImageBoxes
+    looked_for: frozenset[int] | None
     refusals: tuple[Refusal, ...]
 
     @property
@@ -78,7 +77,8 @@ class BoxedImages(Dataset[BoxedImage | RefusedImage]):
             return RefusedImage((Refusal(name, str(error)),))
         boxes, refusals = self._source.of(index)
         pixels = resize_image(picture, self._dataset.image_size)
-        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, refusals)
+        looked_for = categories_looked_for(self._dataset, index)
+        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, looked_for, refusals)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ class ApResult:
 
     Attributes:
         protocol: what was measured.
-        mask_ap: AP, AP50, AP75, by size (APs, APm, APl), on LVIS by frequency (APr, APc, APf), each in [0, 1]; None
-            where there is no such object.
+        mask_ap: AP, AP50, AP75, by size (APs, APm, APl), on LVIS by frequency (APr, APc, APf), with their intervals.
         boundary_ap: the same by boundary IoU, where the protocol asks for it.
         images: how many were measured.
         objects: annotated ones in them that are not crowds.
@@ -102,8 +101,8 @@ class ApResult:
     """
 
     protocol: ApProtocol
-    mask_ap: dict[str, float | None]
-    boundary_ap: dict[str, float | None] | None
+    mask_ap: AveragePrecision
+    boundary_ap: AveragePrecision | None
     images: int
     objects: int
     crowds: int
@@ -131,6 +130,8 @@ def evaluate_ap(
     """Measure ``sam``: a mask for each box, ranked and counted.
 
     The numbers do not depend on the number of processes; on batch sizes only as far as the networks' rounding does.
+    What grows with the data set: of each mask that the rules can count (100 an image and category, for LVIS 300 an
+    image) its run lengths as text, its score and its category. All else is of one batch, and later of one category.
 
     Args:
         sam: on ``world.device``. It is put into eval mode and left as it was.
@@ -178,9 +179,10 @@ def evaluate_ap(
 
 @dataclass(frozen=True)
 class _Found:
-    """The masks of one image, and which of them are none because the model gave no numbers."""
+    """One image: the number of its boxes, the masks that can count, and which boxes gave no numbers."""
 
     image_id: str
+    boxes: int
     masks: ScoredMasks
     failed: list[int]
 
@@ -198,7 +200,7 @@ def _answer_batch(
 
 def _answer_image(sam: Sam, embedding: Tensor, image: BoxedImage, protocol: ApProtocol, max_prompts: int) -> _Found:
     boxes = torch.from_numpy(scale_boxes(image.boxes.boxes, image.original_size, image.size)).float()
-    masks: list[dict[str, Any]] = []
+    masks: list[str] = []
     scores = [np.zeros(0)]
     failed = [np.zeros(0, dtype=bool)]
     for start in range(0, len(boxes), max_prompts):
@@ -211,17 +213,19 @@ def _answer_image(sam: Sam, embedding: Tensor, image: BoxedImage, protocol: ApPr
     if protocol.ranking == "box-x-iou":
         # A mask that is none is no reason to trust its box less: it counts against the model.
         ranked = np.where(none, ranked, ranked * np.concatenate(scores))
-    scored = ScoredMasks(image.index, masks, ranked.tolist(), image.boxes.categories.tolist())
-    return _Found(image.image_id, scored, np.flatnonzero(none).tolist())
+    scored = ScoredMasks(image.index, image.original_size, masks, ranked, image.boxes.categories)
+    kept = scored.countable(protocol.style, image.looked_for)
+    return _Found(image.image_id, len(boxes), kept, np.flatnonzero(none).tolist())
 
 
-def _run_lengths(sam: Sam, answers: Answers, image: BoxedImage) -> Iterator[dict[str, Any]]:
-    """Bring masks to original size, each where it lies."""
+def _run_lengths(sam: Sam, answers: Answers, image: BoxedImage) -> Iterator[str]:
+    """Bring masks to original size, each where it lies, as run lengths."""
     low_res = answers.masks[:, 0]
     upsampler = MaskUpsampler(low_res.shape[-1], sam.image_size, image.size, image.original_size, low_res.device)
     for mask, window in zip(low_res, upsampler.windows(low_res), strict=True):
         crop = upsampler.binary_mask(mask, window).cpu().numpy()
-        yield compress_runs(encode_crop(crop, window.left, window.top, image.original_size), image.original_size)
+        runs = encode_crop(crop, window.left, window.top, image.original_size)
+        yield compress_runs(runs, image.original_size)["counts"]
 
 
 def _count(
@@ -236,7 +240,7 @@ def _count(
         images=len(found),
         objects=truth.objects,
         crowds=truth.crowds,
-        boxes=sum(len(image.masks) for image in masks),
+        boxes=sum(one.boxes for one in found),
         failures=tuple((one.image_id, number) for one in found for number in one.failed),
         empty=truth.empty,
         refusals=tuple(sorted({*refusals, *truth.refusals}, key=lambda one: (one.image_id, one.reason))),

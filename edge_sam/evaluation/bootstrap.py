@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 DRAWS = 1000
 SHARE = 0.95
-_SEED = 0
+SEED = 0
 _DRAWS_AT_ONCE = 50
+
+INTERVAL_IN_WORDS = f"{SHARE:.0%} interval by image (bootstrap, {DRAWS} draws, seed {SEED})"
 
 
 class Interval(NamedTuple):
@@ -17,6 +19,20 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def draw_images(number: int) -> NDArray[np.uint8]:
+    """Return how often each of ``number`` images is in each draw of as many (DRAWS, number): always the same draws."""
+    rng = np.random.default_rng(SEED)
+    times = np.empty((DRAWS, number), dtype=np.uint8)  # an image is drawn once in the mean, and never 256 times
+    for block in _blocks(times):
+        block[:] = rng.multinomial(number, np.full(number, 1 / number), size=len(block))
+    return times
+
+
+def _blocks(times: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return parts that take little memory as wider numbers."""
+    return np.split(times, DRAWS // _DRAWS_AT_ONCE)
 
 
 def interval_by_image(values: NDArray[np.float64], image_ids: Sequence[str]) -> Interval:
@@ -35,10 +51,11 @@ def interval_by_image(values: NDArray[np.float64], image_ids: Sequence[str]) -> 
     _, image = np.unique(image_ids, return_inverse=True)
     counts = np.bincount(image).astype(np.float64)
     sums = np.bincount(image, weights=values)
-    rng = np.random.default_rng(_SEED)
-    means = []
-    for _ in range(0, DRAWS, _DRAWS_AT_ONCE):
-        times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=_DRAWS_AT_ONCE)
-        means.append((times @ sums) / (times @ counts))
-    low, high = np.quantile(np.concatenate(means), [(1 - SHARE) / 2, (1 + SHARE) / 2])
+    means = [(times @ sums) / (times @ counts) for times in _blocks(draw_images(len(counts)))]
+    return interval_of_draws(np.concatenate(means))
+
+
+def interval_of_draws(values: NDArray[np.float64]) -> Interval:
+    """Return the percentile interval of what the draws gave (n,)."""
+    low, high = np.quantile(values, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     return Interval(float(low), float(high))

@@ -1,175 +1,177 @@
-"""Average precision of scored masks by COCO's or LVIS's rules, counted by faster-coco-eval."""
+"""Average precision of scored masks by COCO's or LVIS's rules, counted by faster-coco-eval; and its interval.
 
-import hashlib
-import json
-from collections.abc import Sequence
+Categories are counted one after another: what the counting needs beside the masks themselves is that of one category.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+from numpy.typing import NDArray
+from pycocotools import mask as mask_utils
 
-from edge_sam.data.annotations import BrokenSample, parse_annotation
-from edge_sam.data.coco_dataset import CocoDataset
-from edge_sam.data.coco_instances import CocoImage, Entry
-from edge_sam.data.sa1b import Refusal
-from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.ap_protocol import LVIS_MASKS_AN_IMAGE, Style
+from edge_sam.data.coco_instances import Entry
+from edge_sam.evaluation.ap_interval import MeansOverCategories, weighted_precision
+from edge_sam.evaluation.ap_matches import CategoryMatches, ImageOfCategory, match_category
+from edge_sam.evaluation.ap_protocol import COCO_MASKS_A_CATEGORY, LVIS_MASKS_AN_IMAGE, Style
+from edge_sam.evaluation.bootstrap import Interval, draw_images, interval_of_draws
+from edge_sam.evaluation.coco_ground_truth import GroundTruthMasks
+from edge_sam.evaluation.scored_masks import ScoredMasks
 
-_NAMES = {
-    "AP": "AP_all", "AP50": "AP_50", "AP75": "AP_75", "APs": "AP_small", "APm": "AP_medium", "APl": "AP_large",
-}  # fmt: skip
-_LVIS_NAMES = {"APr": "APr", "APc": "APc", "APf": "APf"}
-_LVIS_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
-
-
-@dataclass(frozen=True)
-class ScoredMasks:
-    """The n masks that were found in an image.
-
-    Attributes:
-        index: of the image in the data set.
-        masks: compressed run lengths of pycocotools' form, (n,).
-        scores: (n,).
-        categories: (n,), ids.
-    """
-
-    index: int
-    masks: Sequence[dict[str, Any]]
-    scores: Sequence[float]
-    categories: Sequence[int]
+_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+_NAMES_OF: dict[Style, tuple[str, ...]] = {"coco": _NAMES, "lvis": (*_NAMES, "APr", "APc", "APf")}
 
 
 @dataclass(frozen=True)
-class GroundTruthMasks:
-    """What masks are counted against, in COCO's form.
-
-    Images have their position in the data set + 1 as their id, annotations are numbered from 1 on: an id may be
-    text, or 0, which the counting takes for no match.
+class AveragePrecision:
+    """The outcome of a count.
 
     Attributes:
-        tree: images, annotations and categories.
-        objects: annotations that are not crowds.
-        crowds: the others.
-        empty: image and annotation of masks without a pixel; they are among the objects, and nothing can match them.
-        refusals: annotations whose mask is broken; they are not counted.
-        sha256: of each image's name and of all that is counted in it.
+        numbers: AP, AP50, AP75, APs, APm, APl, for LVIS by how often categories are seen in training, too (APr, APc,
+            APf); each in [0, 1]; None where there is no such object.
+        intervals: the 95 % interval of each by drawing images again, see :mod:`edge_sam.evaluation.ap_interval`; draws
+            without such an object are passed over.
     """
 
-    tree: dict[str, list[Entry]]
-    objects: int
-    crowds: int
-    empty: tuple[tuple[str, Any], ...]
-    refusals: tuple[Refusal, ...]
-    sha256: tuple[str, ...]
-
-
-def expect_countable(dataset: CocoDataset) -> None:
-    """Check what the rules need beyond masks.
-
-    Raises:
-        EdgeSamError: no categories, annotations of unknown ones, or no word on what LVIS looked for.
-    """
-    file, categories = dataset.annotation_file, {category["id"] for category in dataset.categories}
-    if not categories:
-        raise EdgeSamError(f"{file}: has no categories; AP is a mean over them")
-    for image in dataset.images:
-        for entry in image.annotations:
-            if entry.get("category_id") not in categories:
-                raise EdgeSamError(
-                    f"{file}: annotation {entry.get('id')!r} is of category {entry.get('category_id')!r}, which is not "
-                    "among its categories"
-                )
-        if dataset.layout.is_lvis and not all(isinstance(image.entry.get(key), list) for key in _LVIS_LISTS):
-            raise EdgeSamError(f"{file}: image {image.name} lacks {' or '.join(_LVIS_LISTS)}")
-    if dataset.layout.is_lvis and not {one.get("frequency") for one in dataset.categories} <= set("rcf"):
-        raise EdgeSamError(f"{file}: a category has no frequency r, c or f")
-
-
-def ground_truth_masks(dataset: CocoDataset, indices: Sequence[int]) -> GroundTruthMasks:
-    """Prepare the annotations of the images at ``indices``: all whose mask is sound, whatever their box is."""
-    images: list[Entry] = []
-    annotations: list[Entry] = []
-    empty: list[tuple[str, Any]] = []
-    refusals: list[Refusal] = []
-    hashes: list[str] = []
-    for index in indices:
-        image = dataset.images[index]
-        own: list[Entry] = []
-        for entry in image.annotations:
-            try:
-                counted = _counted(entry, image)
-            except BrokenSample as error:
-                refusals.append(Refusal(image.name, f"annotation {entry.get('id')}: {error}", "annotation"))
-                continue
-            own.append(counted)
-            if not counted["pixels"]:
-                empty.append((image.name, entry.get("id")))
-        looked_for = {key: image.entry.get(key, []) for key in _LVIS_LISTS}
-        images.append({"id": index + 1, "height": image.height, "width": image.width} | looked_for)
-        hashes.append(hashlib.sha256(json.dumps([image.name, looked_for, own]).encode()).hexdigest())
-        numbered = enumerate(own, start=len(annotations) + 1)
-        annotations += [{"id": number, "image_id": index + 1} | entry for number, entry in numbered]
-    crowds = sum(entry["iscrowd"] for entry in annotations)
-    tree = {"images": images, "annotations": annotations, "categories": dataset.categories}
-    objects = len(annotations) - crowds
-    return GroundTruthMasks(tree, objects, crowds, tuple(empty), tuple(refusals), tuple(hashes))
-
-
-def _counted(entry: Entry, image: CocoImage) -> Entry:
-    """Return what is counted of an annotation. The area that sizes go by is that of the file, as everybody has it."""
-    size = (image.height, image.width)
-    stand_in = {"bbox": [0, 0, size[1], size[0]], "area": 1, "point_coords": [[0, 0]]}
-    annotation = parse_annotation({"segmentation": entry.get("segmentation")} | stand_in, size)
-    counts = annotation.rle["counts"]
-    pixels = int(np.count_nonzero(annotation.decode_crop()[0]))
-    area: Any = entry.get("area")
-    return {
-        "segmentation": {"size": list(size), "counts": counts if isinstance(counts, str) else counts.decode()},
-        "category_id": entry["category_id"],
-        "iscrowd": int(bool(entry.get("iscrowd"))),
-        "area": area if type(area) in (int, float) and area >= 0 else pixels,
-        "pixels": pixels,
-    }
+    numbers: dict[str, float | None]
+    intervals: dict[str, Interval | None]
 
 
 def average_precision(
     truth: GroundTruthMasks, found: Sequence[ScoredMasks], style: Style, *, boundary: bool = False
-) -> dict[str, float | None]:
+) -> AveragePrecision:
     """Count scored masks.
 
     Args:
         truth: of the images that count.
-        found: one entry an image, in their order.
-        style: whose rules; LVIS's add AP by how often categories are seen in training: APr, APc, APf.
+        found: in those images, in their order.
+        style: whose rules.
         boundary: by the smaller of mask IoU and boundary IoU.
-
-    Returns:
-        AP, AP50, AP75, APs, APm, APl, each in [0, 1]; None where there is no such object.
     """
-    is_lvis = style == "lvis"
-    results = [result for image in found for result in _results(image, LVIS_MASKS_AN_IMAGE if is_lvis else None)]
-    annotated = COCO({name: [dict(entry) for entry in entries] for name, entries in truth.tree.items()})
-    evaluator = COCOeval_faster(
-        annotated, annotated.loadRes(results), "boundary" if boundary else "segm", lvis_style=is_lvis
+    times = draw_images(len(truth.tree["images"]))
+    exact, drawn = (MeansOverCategories(_NAMES_OF[style], rows) for rows in (1, len(times)))
+    for category in _categories(truth, found, style):
+        precision, matches = category.count(boundary)
+        exact.add(precision[None], category.entry.get("frequency"))
+        drawn.add(weighted_precision(matches, times), category.entry.get("frequency"))
+    numbers = {name: None if np.isnan(value) else float(value) for name, (value,) in exact.numbers().items()}
+    draws = {name: values[~np.isnan(values)] for name, values in drawn.numbers().items()}
+    return AveragePrecision(
+        numbers, {name: interval_of_draws(values) if len(values) else None for name, values in draws.items()}
     )
-    if is_lvis:
-        evaluator.params.maxDets = [LVIS_MASKS_AN_IMAGE]
-    evaluator.run()
-    numbers = evaluator.stats_as_dict
-    names = _NAMES | _LVIS_NAMES if is_lvis else _NAMES
-    return {name: float(numbers[key]) if numbers[key] >= 0 else None for name, key in names.items()}
 
 
-def _results(image: ScoredMasks, limit: int | None) -> list[Entry]:
-    """Return an image's masks in COCO's results format, the best ``limit`` of them."""
-    order = np.argsort(-np.asarray(image.scores, dtype=np.float64), kind="stable")[:limit]
-    return [
-        {
-            "image_id": image.index + 1,
-            "category_id": int(image.categories[number]),
-            "score": float(image.scores[number]),
-            "segmentation": dict(image.masks[number]),
+@dataclass(frozen=True)
+class _Category:
+    """One category that is annotated somewhere: its G annotations and the D masks found of it.
+
+    Attributes:
+        entry: of the file.
+        is_lvis: whose rules.
+        images: entries of all images.
+        annotations: of the category.
+        annotated: int64 (G,) position of each annotation's image, ascending.
+        masks: D masks in pycocotools' form.
+        scores: float64 (D,).
+        found: int64 (D,) position of each mask's image, ascending.
+    """
+
+    entry: Entry
+    is_lvis: bool
+    images: list[Entry]
+    annotations: list[Entry]
+    annotated: NDArray[np.int64]
+    masks: list[dict[str, Any]]
+    scores: NDArray[np.float64]
+    found: NDArray[np.int64]
+
+    @property
+    def limit(self) -> int:
+        """How many masks of an image count."""
+        return LVIS_MASKS_AN_IMAGE if self.is_lvis else COCO_MASKS_A_CATEGORY
+
+    def count(self, boundary: bool) -> tuple[NDArray[np.float64], CategoryMatches]:
+        """Return faster-coco-eval's average precision float64 (A, T), NaN where no object is; and the matches."""
+        name = self.entry["id"]
+        results = [
+            {"image_id": self.images[position]["id"], "category_id": name, "score": score, "segmentation": mask}
+            for position, score, mask in zip(self.found.tolist(), self.scores.tolist(), self.masks, strict=True)
+        ]
+        concerned = np.union1d(self.annotated, self.found).tolist()
+        tree = {
+            "images": [self.images[position] for position in concerned],
+            "annotations": [dict(entry) for entry in self.annotations],
+            "categories": [self.entry],
         }
-        for number in order.tolist()
-    ]
+        annotated = COCO(tree)
+        iou_type = "boundary" if boundary else "segm"
+        evaluator = COCOeval_faster(annotated, annotated.loadRes(results), iou_type, lvis_style=self.is_lvis)
+        evaluator.params.maxDets = [self.limit]
+        evaluator.evaluate()
+        evaluator.accumulate()
+        precision = evaluator.eval["precision"][:, :, 0, :, -1].mean(axis=1).T
+        iou = [evaluator.ious[self.images[position]["id"], name] for position in concerned]
+        return np.where(precision < 0, np.nan, precision), self._match(concerned, iou)
+
+    def _match(self, concerned: list[int], iou: list[Any]) -> CategoryMatches:
+        """Match masks in the images at these positions, given the IoU (D, G) of each, empty where D or G is 0."""
+        sizes = np.asarray(mask_utils.area(self.masks), dtype=np.int64)
+        areas = np.array([entry["area"] for entry in self.annotations], dtype=np.float64)
+        crowd = np.array([entry["iscrowd"] for entry in self.annotations], dtype=bool)
+        images = []
+        for position, own_iou in zip(concerned, iou, strict=True):
+            masks, objects = (
+                np.arange(*np.searchsorted(where, [position, position + 1])) for where in (self.found, self.annotated)
+            )
+            masks = masks[np.argsort(-self.scores[masks], kind="stable")[: self.limit]]
+            unsure = self.is_lvis and self.entry["id"] in self.images[position]["not_exhaustive_category_ids"]
+            images.append(
+                ImageOfCategory(
+                    image=position,
+                    scores=self.scores[masks],
+                    mask_areas=sizes[masks],
+                    iou=np.asarray(own_iou) if len(own_iou) else None,
+                    areas=areas[objects],
+                    crowd=crowd[objects],
+                    exhaustive=not unsure,
+                )
+            )
+        return match_category(images, len(self.images))
+
+
+def _categories(truth: GroundTruthMasks, found: Sequence[ScoredMasks], style: Style) -> Iterator[_Category]:
+    """Part annotations and masks by category; a category that is annotated nowhere has no average precision."""
+    images = truth.tree["images"]
+    position_of = {image["id"]: position for position, image in enumerate(images)}
+    annotations: dict[int, list[Entry]] = {}
+    for entry in truth.tree["annotations"]:
+        annotations.setdefault(entry["category_id"], []).append(entry)
+    categories = np.concatenate([np.zeros(0, dtype=np.int64), *(one.categories for one in found)])
+    position = np.repeat([position_of[one.index + 1] for one in found], [len(one) for one in found]).astype(np.int64)
+    owner = np.repeat(np.arange(len(found)), [len(one) for one in found])
+    number = np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(len(one)) for one in found)])
+    order = np.argsort(categories, kind="stable")
+    for entry in truth.tree["categories"]:
+        own = annotations.get(entry["id"])
+        if own is None:
+            continue
+        annotated = np.array([position_of[one["image_id"]] for one in own], dtype=np.int64)
+        chosen = order[slice(*np.searchsorted(categories, [entry["id"], entry["id"] + 1], sorter=order))]
+        if style == "lvis":
+            negative = [place for place, image in enumerate(images) if entry["id"] in image["neg_category_ids"]]
+            chosen = chosen[np.isin(position[chosen], np.union1d(annotated, negative))]
+        pairs = [
+            (found[one], place) for one, place in zip(owner[chosen].tolist(), number[chosen].tolist(), strict=True)
+        ]
+        yield _Category(
+            entry=entry,
+            is_lvis=style == "lvis",
+            images=images,
+            annotations=own,
+            annotated=annotated,
+            masks=[one.mask(place) for one, place in pairs],
+            scores=np.array([one.scores[place] for one, place in pairs], dtype=np.float64),
+            found=position[chosen],
+        )

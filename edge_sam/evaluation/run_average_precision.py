@@ -18,6 +18,8 @@ from edge_sam.distributed import World, process_group
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.ap_protocol import ApProtocol, ApSelect, Ranking
 from edge_sam.evaluation.average_precision import ApResult, evaluate_ap
+from edge_sam.evaluation.bootstrap import DRAWS, INTERVAL_IN_WORDS, SEED, SHARE
+from edge_sam.evaluation.coco_scoring import AveragePrecision
 from edge_sam.evaluation.datasets import COCO_FOLDER, dataset_path
 from edge_sam.evaluation.detections import AnnotatedBoxes, BoxSource, DetectedBoxes
 from edge_sam.evaluation.protocols import MultimaskOutputs
@@ -141,7 +143,7 @@ def result_line(result: ApResult, checkpoint_sha256: str) -> str:
     )
 
 
-def _numbers(result: ApResult) -> dict[str, dict[str, float | None]]:
+def _counts(result: ApResult) -> dict[str, AveragePrecision]:
     return {"mask": result.mask_ap} | ({"boundary": result.boundary_ap} if result.boundary_ap else {})
 
 
@@ -149,11 +151,13 @@ def render_result(result: ApResult, checkpoint_sha256: str) -> RenderableType:
     """Return a table, what its numbers mean, and what could not be measured."""
     table = Table(title="average precision")
     table.add_column("by")
-    for name in result.mask_ap:
+    for name in result.mask_ap.numbers:
         table.add_column(name, justify="right", no_wrap=True)
-    for name, numbers in _numbers(result).items():
-        table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in numbers.values()))
-    lines = [result_line(result, checkpoint_sha256)]
+    for name, count in _counts(result).items():
+        table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in count.numbers.values()))
+        intervals = count.intervals.values()
+        table.add_row("  95 %", *("-" if one is None else f"{one.low:.4f}\n{one.high:.4f}" for one in intervals))
+    lines = [result_line(result, checkpoint_sha256), f"below each number: {INTERVAL_IN_WORDS}"]
     if result.failures:
         names = [f"{image_id} box {number}" for image_id, number in result.failures]
         lines.append(f"{len(names)} answers of NaN or infinity count as empty masks: {first_names(names)}")
@@ -171,7 +175,9 @@ def result_to_json(result: ApResult, checkpoint_sha256: str) -> dict[str, Any]:
     return {
         "line": result_line(result, checkpoint_sha256),
         "protocol": result.protocol.to_json(),
-        "average_precision": _numbers(result),
+        "average_precision": {name: count.numbers for name, count in _counts(result).items()},
+        "interval": {"share": SHARE, "draws": DRAWS, "seed": SEED, "drawn": "images"}
+        | {name: count.intervals for name, count in _counts(result).items()},
         "images": result.images,
         "objects": result.objects,
         "crowds": result.crowds,

@@ -17,7 +17,8 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation import average_precision as module
 from edge_sam.evaluation.ap_protocol import ApProtocol
 from edge_sam.evaluation.average_precision import evaluate_ap
-from edge_sam.evaluation.coco_scoring import average_precision, ground_truth_masks
+from edge_sam.evaluation.coco_ground_truth import ground_truth_masks
+from edge_sam.evaluation.coco_scoring import average_precision
 from edge_sam.evaluation.detections import AnnotatedBoxes, DetectedBoxes
 from tests.evaluation.disc_sam import DiscDecoder, DiscSam
 from tests.synthetic_coco import COCO_FILE, read_tree, write_coco, write_tree
@@ -58,17 +59,21 @@ def counted(monkeypatch):
     return calls
 
 
+def masks_of(found):
+    return [found.mask(number) for number in range(len(found))]
+
+
 def test_masks_are_those_of_the_whole_picture(dataset, counted):
     result = measure(dataset)
     ((truth, found),) = counted
     assert result.mask_ap == average_precision(truth, found, "coco") and result.boundary_ap is None
     assert (result.images, result.objects, result.crowds) == (5, truth.objects, 4)
-    assert result.boxes == sum(len(one.masks) for one in found) == truth.objects and not result.failures
+    assert result.boxes == sum(len(one) for one in found) == truth.objects and not result.failures
     sam = DiscSam().eval()
     for index, one in enumerate(found):
         sample = dataset[index]
         if not len(sample.boxes):
-            assert not one.masks
+            assert not len(one)
             continue
         pixels = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
         pixels[0, :, : sample.size[0], : sample.size[1]] = sample.image
@@ -76,7 +81,7 @@ def test_masks_are_those_of_the_whole_picture(dataset, counted):
         sparse, dense = sam.prompt_encoder(None, sample.boxes, None)
         low_res, _ = sam.mask_decoder(embedding, None, sparse, dense, 1)
         whole = sam.postprocess_masks(low_res, sample.size, sample.original_size)[:, 0]
-        decoded = torch.from_numpy(np.stack([mask_utils.decode(mask) for mask in one.masks])).bool()
+        decoded = torch.from_numpy(np.stack([mask_utils.decode(mask) for mask in masks_of(one)])).bool()
         assert not ((whole > 0) != decoded)[whole.abs() > 1e-4].any()
 
 
@@ -86,7 +91,7 @@ def test_answers_do_not_depend_on_how_the_work_is_cut_up(dataset):
         for options in ({}, {"image_batch": 5, "max_prompts": 1}, {"num_workers": 2, "max_prompts": 100})
     ]
     assert results[0] == results[1] == results[2]
-    assert 0 <= results[0].boundary_ap["AP"] < results[0].mask_ap["AP"] < 1
+    assert 0 <= results[0].boundary_ap.numbers["AP"] < results[0].mask_ap.numbers["AP"] < 1
 
 
 def _measure_as_rank(rank, root, port, folder):
@@ -114,8 +119,8 @@ def test_ranking_and_choice_of_mask(dataset, counted):
     first, area, score = (found[0] for _, found in counted)
     assert set(first.scores) == {1.0}
     # The disc of radius 45 is the largest, and has the best score, too.
-    assert area.scores == pytest.approx([0.9] * len(first.scores)) and area.masks == score.masks
-    sizes = [mask_utils.area(one.masks) for one in (first, area)]
+    assert area.scores == pytest.approx([0.9] * len(first.scores)) and area.counts == score.counts
+    sizes = [mask_utils.area(masks_of(one)) for one in (first, area)]
     assert (sizes[0] < sizes[1]).all()
 
 
@@ -130,7 +135,8 @@ def test_masks_where_nothing_is_count_against_the_model(root, dataset):
     numbers = []
     for entries in (perfect, perfect + extra):
         (root / "boxes.json").write_text(json.dumps(entries))
-        numbers.append(measure(dataset, LARGE, source=DetectedBoxes(root / "boxes.json", dataset)).mask_ap["AP50"])
+        numbers.append(measure(dataset, LARGE, source=DetectedBoxes(root / "boxes.json", dataset)).mask_ap)
+    numbers = [one.numbers["AP50"] for one in numbers]
     assert 0 < numbers[1] < numbers[0]
 
 
@@ -151,7 +157,7 @@ def test_no_number_is_an_empty_mask_with_the_score_of_its_box(dataset, counted):
         boxes = dataset[index].boxes.numpy()
         bad = (boxes[:, 0] + boxes[:, 2]) / 2 > 128
         expected += [(dataset.ids[index], int(number)) for number in np.flatnonzero(bad)]
-        assert [mask_utils.area(mask) == 0 for mask in one.masks] == bad.tolist()
+        assert [mask_utils.area(mask) == 0 for mask in masks_of(one)] == bad.tolist()
         assert np.allclose(one.scores, np.where(bad, 1.0, 0.5))
     assert result.failures == tuple(expected) and len(expected) > 2
     assert result.boxes == result.objects

@@ -58,6 +58,12 @@ def test_detector_boxes_give_a_table_and_json(capsys, checkpoint, root, tmp_path
         assert part in content["line"] and part in " ".join(said.split())
     assert content["protocol"]["line"] in content["line"]
     assert f"{content['average_precision']['mask']['AP']:.4f}" in said and "boundary" in said
+    interval = content["interval"]
+    assert (interval["share"], interval["draws"], interval["seed"]) == (0.95, 1000, 0)
+    low, high = interval["mask"]["AP50"]
+    assert 0 <= low <= high <= 1 and f"{low:.4f}" in said and f"{high:.4f}" in said
+    assert set(interval["boundary"]) == set(interval["mask"]) == set(content["average_precision"]["mask"])
+    assert "95% interval by image (bootstrap, 1000 draws, seed 0)" in " ".join(said.split())
 
 
 def test_ground_truth_boxes_on_lvis(capsys, checkpoint, tmp_path):

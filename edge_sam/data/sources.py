@@ -32,6 +32,9 @@ class Source(Protocol):
     def read_annotation_bytes(self, image_id: str) -> bytes:
         """Return the annotation file's content. Raises BrokenSample when it cannot be read."""
 
+    def image_bytes(self, image_id: str) -> int:
+        """Return the size of the image file, which is not read. Raises BrokenSample when it is not there."""
+
 
 def open_source(root: str | Path, split: str, with_annotations: bool = True, tar_list: Path | None = None) -> Source:
     """Open a folder of either kind.
@@ -88,6 +91,14 @@ class FolderSource:
         """Return the annotation file's content. Raises BrokenSample when it cannot be read."""
         return read_file(self._annotation_folder / self._annotation_names[image_id])
 
+    def image_bytes(self, image_id: str) -> int:
+        """Return the size of the image file, which is not read. Raises BrokenSample when it is not there."""
+        path = self._image_folder / self._image_names[image_id]
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise BrokenSample(f"{path.name} cannot be read ({error.strerror})") from error
+
 
 class TarSource:
     """Members of tars, read in place."""
@@ -116,6 +127,10 @@ class TarSource:
     def read_annotation_bytes(self, image_id: str) -> bytes:
         """Return the annotation's content. Raises BrokenSample when it cannot be read."""
         return read_member(*self._annotations[image_id])
+
+    def image_bytes(self, image_id: str) -> int:
+        """Return the size of the image."""
+        return self._images[image_id][1].size
 
 
 def find_tars(root: Path, split: str, tar_list: Path | None = None) -> list[Path]:

@@ -159,7 +159,8 @@ def _grid(up: _Scale) -> Markup:
 
 def _x_axis(across: _Scale, name: str, texts: Sequence[str]) -> Markup:
     label = Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>')
-    named = list(enumerate(texts)) or [(tick, f"{tick:,.6g}") for tick in across.ticks()]
+    numbers = [(tick, f"{tick:,.6g}") for tick in across.ticks()]
+    named = [(float(place), text) for place, text in enumerate(texts)] or numbers
     ticks = [label.format(f"{across.place(tick):.1f}", HEIGHT - _BOTTOM + 18, text) for tick, text in named]
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     return Markup("").join(

@@ -50,3 +50,31 @@ def test_dots_lie_between_the_ends_of_their_line():
 @pytest.mark.parametrize(("step", "rounded"), [(0.013, 0.02), (0.2, 0.2), (3.1, 5), (6, 10), (0.051, 0.1), (0, 1)])
 def test_steps_are_round(step, rounded):
     assert round_step(step) == pytest.approx(rounded)
+
+
+def test_names_stand_at_the_places_of_their_numbers():
+    chart = line_chart("x", [Line("a", "a", [(0, 0.2), (1, 0.3), (2, 0.4)])], "prompts", x_ticks=("box", "+1", "+2"))
+    (line,) = points_of(chart)
+    root = ElementTree.fromstring(chart)
+    places = {text.text: float(text.get("x")) for text in root.iter("text")}
+    assert [places[name] for name in ("box", "+1", "+2")] == pytest.approx([x for x, _ in line])
+
+
+def test_whiskers_reach_around_their_points_and_inside():
+    line = Line("a", "a", [(0, 0.5), (1, 0.6)], whiskers=[(0.1, 0.9), (0.55, 0.65)])
+    chart = line_chart("x", [line], "prompts")
+    drawn = [one for one in ElementTree.fromstring(chart).iter("line") if "whisker" in one.get("class")]
+    for (x, y), whisker in zip(points_of(chart)[0], drawn, strict=True):
+        low, high = float(whisker.get("y1")), float(whisker.get("y2"))
+        assert float(whisker.get("x1")) == x and 0 < high < y < low < HEIGHT
+
+
+def test_an_outline_from_zero_has_no_end():
+    chart = line_chart(
+        "x", [Line("a", "a", [(0, 5.0), (0.5, 5.0), (0.5, 0.0), (1, 0.0)], steps=True)], "IoU", from_zero=True
+    )
+    assert "<circle" not in chart
+    root = ElementTree.fromstring(chart)
+    axis = next(one for one in root.iter("line") if one.get("class") == "axis")
+    assert points_of(chart)[0][-1][1] == pytest.approx(float(axis.get("y1")), abs=0.1)
+    assert {"0", "0.2", "1"} <= {text.text for text in root.iter("text")}

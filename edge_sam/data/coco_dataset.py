@@ -1,6 +1,6 @@
 """COCO and LVIS for evaluation: read as their files are, in the folders where everybody has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from torch.utils.data import Dataset
 from edge_sam.data.annotations import Annotation, BrokenSample
 from edge_sam.data.coco_annotations import parse_single_object
 from edge_sam.data.coco_instances import CocoImage, Entry, file_name, read_coco
-from edge_sam.data.sa1b import Refusal, Sample, first_names
+from edge_sam.data.identity import coco_identity
+from edge_sam.data.image_list import choose_images
+from edge_sam.data.sa1b import Refusal, Sample
 from edge_sam.data.sources import read_file
 from edge_sam.data.transforms import decode_image, resize_image, scale_boxes, scale_points
 from edge_sam.errors import EdgeSamError
@@ -60,6 +62,7 @@ class CocoDataset(Dataset[Sample]):
         name: one of :data:`COCO_LAYOUTS`.
         image_size: longest side of the resized image, and side of the padded square.
         num_samples: use only the first so many images by name, annotated or not; -1 for all.
+        image_ids: use the images of these names instead.
         annotated_only: leave out images without a single object. False: they give samples without one.
 
     Attributes:
@@ -76,7 +79,14 @@ class CocoDataset(Dataset[Sample]):
     keep_annotations = True
 
     def __init__(
-        self, root: str | Path, name: str, image_size: int, num_samples: int = -1, *, annotated_only: bool = True
+        self,
+        root: str | Path,
+        name: str,
+        image_size: int,
+        num_samples: int = -1,
+        *,
+        image_ids: Collection[str] | None = None,
+        annotated_only: bool = True,
     ) -> None:
         self.layout = COCO_LAYOUTS[name]
         self.annotation_file = Path(root) / self.layout.annotation_file
@@ -90,14 +100,15 @@ class CocoDataset(Dataset[Sample]):
         content = read_coco(self.annotation_file, self.layout.picture_of)
         self.categories = content.categories
         self.image_numbers = frozenset(image.entry["id"] for image in content.images)
-        chosen = set(first_names(tuple(image.name for image in content.images), num_samples))
+        names = tuple(image.name for image in content.images)
+        chosen = set(choose_images(names, num_samples, image_ids, str(self.annotation_file)))
         self.images = [
             image
             for image in content.images
             if image.name in chosen and (not annotated_only or any(map(_is_single, image.annotations)))
         ]
         if not self.images:
-            raise EdgeSamError(f"{self.annotation_file}: none of the first {len(chosen)} images has a single object")
+            raise EdgeSamError(f"{self.annotation_file}: none of {len(chosen)} chosen images has a single object")
         if not any(self._picture(image).is_file() for image in self.images):
             raise EdgeSamError(
                 f"{self._picture_folder}: lacks all {len(self.images)} pictures, e.g. {self.images[0].path}"
@@ -154,6 +165,10 @@ class CocoDataset(Dataset[Sample]):
                 f"{image.width} x {image.height}"
             )
         return picture
+
+    def identity(self) -> str:
+        """Return what another data set of this name does not have, see :mod:`edge_sam.data.identity`."""
+        return coco_identity(self.annotation_file, [self._picture(image) for image in self.images])
 
     def single_objects(self, index: int) -> tuple[list[tuple[Annotation, Entry]], tuple[Refusal, ...]]:
         """Return an image's sound annotations, without its crowds, as read and as in the file; and what others lack."""

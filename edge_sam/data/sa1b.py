@@ -4,7 +4,7 @@ Coordinates of samples and batches are (x, y) in input pixels, those of the resi
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +18,8 @@ from torch.utils.data import Dataset
 
 from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, parse_annotations
 from edge_sam.data.augmentation import Augmentation
+from edge_sam.data.identity import source_identity
+from edge_sam.data.image_list import choose_images
 from edge_sam.data.sources import open_source
 from edge_sam.data.transforms import decode_image, jitter_boxes, pad_images, resize_image, scale_boxes, scale_points
 from edge_sam.data.visible_masks import visible_masks
@@ -139,6 +141,7 @@ class Sa1bDataset(Dataset[Sample]):
         image_size: longest side of the resized image, and side of the padded square.
         num_samples: use only the first so many images by name, annotated or not, as the pass that stores embeddings
             does; -1 for all.
+        image_ids: use these images instead.
         with_annotations: False: images need no annotation file, and samples have no prompts.
         max_annotations: draw at most so many annotations of an image, without replacement, in the file's order.
         clicks: random numbers that each prompt brings along.
@@ -165,6 +168,7 @@ class Sa1bDataset(Dataset[Sample]):
         image_size: int,
         num_samples: int = -1,
         *,
+        image_ids: Collection[str] | None = None,
         with_annotations: bool = True,
         max_annotations: int | None = None,
         clicks: int = 0,
@@ -180,10 +184,10 @@ class Sa1bDataset(Dataset[Sample]):
         if augmentation is not None and not with_masks:
             raise ValueError("only samples with masks are augmented")
         self._source = open_source(root, split, with_annotations)
-        chosen = first_names(self._source.image_ids, num_samples)
+        chosen = choose_images(self._source.image_ids, num_samples, image_ids, f"{root}: the {split} split")
         self.ids = tuple(sorted(set(chosen) & set(self._source.ids)))
         if not self.ids:
-            raise EdgeSamError(f"{root}: none of the first {len(chosen)} images of the {split} split is annotated")
+            raise EdgeSamError(f"{root}: none of {len(chosen)} chosen images of the {split} split is annotated")
         self.unannotated = len(chosen) - len(self.ids)
         self.image_size = image_size
         self.with_annotations = with_annotations
@@ -231,6 +235,10 @@ class Sa1bDataset(Dataset[Sample]):
             BrokenSample: it cannot be read.
         """
         return decode_image(self._source.read_image_bytes(self.ids[index]))
+
+    def identity(self) -> str:
+        """Return what another data set of this name does not have, see :mod:`edge_sam.data.identity`."""
+        return source_identity(self._source, self.ids)
 
     def _read(self, epoch: int, index: int) -> Sample:
         image_id = self.ids[index]
@@ -353,10 +361,3 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 class _NothingLeft(BrokenSample):
     """No annotation of a sound image is of a size that is wanted."""
-
-
-def first_names(ids: tuple[str, ...], num_samples: int) -> tuple[str, ...]:
-    """Return the first ``num_samples`` names, all for -1. Raises EdgeSamError for any other number below 1."""
-    if num_samples == 0 or num_samples < -1:
-        raise EdgeSamError(f"number of samples is {num_samples}; it should be positive, or -1 for all")
-    return ids if num_samples == -1 else ids[:num_samples]

@@ -56,7 +56,7 @@ def test_the_first_images_by_name_annotated_or_not(coco):
     assert len(dataset.image_numbers) == 4
     with pytest.raises(EdgeSamError, match="number of samples is 0"):
         CocoDataset(coco, "coco", 256, 0)
-    with pytest.raises(EdgeSamError, match="none of the first 1 images has a single object"):
+    with pytest.raises(EdgeSamError, match="none of 1 chosen images has a single object"):
         CocoDataset(coco, "coco", 256, 1)
 
 

@@ -154,7 +154,7 @@ def test_first_images_are_the_same_with_and_without_annotations(root):
     assert dataset.ids == ("sa_0_000", "sa_0_003")
     assert set(dataset.ids) <= set(stored) and dataset.unannotated == 2
     annotation_file(root, 0).unlink()
-    with pytest.raises(EdgeSamError, match="none of the first 3 images of the train split is annotated"):
+    with pytest.raises(EdgeSamError, match="none of 3 chosen images of the train split is annotated"):
         Sa1bDataset(root, "train", 64, num_samples=3)
 
 

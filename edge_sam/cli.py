@@ -11,6 +11,7 @@ from edge_sam.commands.export import add_export
 from edge_sam.commands.info import add_info
 from edge_sam.commands.label import add_label
 from edge_sam.commands.predict import add_predict
+from edge_sam.commands.web import add_web
 
 
 @run_command
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_everything(commands)
     add_label(commands)
     add_export(commands)
+    add_web(commands)
     chosen = parser.parse_args(arguments)
     chosen.run(chosen)
 

@@ -1,0 +1,89 @@
+"""The demo on a server, where Gradio is installed (`pip install 'edge-sam[web-demo]'`)."""
+
+import importlib.util
+import io
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edge_sam.runtime.predictor import GraphPredictor
+from edge_sam.web.click_session import Clicks, SharedPredictor
+from tests.runtime.graphs import disc_graphs
+
+gradio = pytest.importorskip("gradio")
+httpx = pytest.importorskip("httpx")
+
+
+@pytest.fixture(scope="module")
+def app():
+    path = Path(__file__).parents[2] / "web_demo" / "gradio_app.py"
+    spec = importlib.util.spec_from_file_location("gradio_app", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def address(app):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    page = app.make_page(SharedPredictor(GraphPredictor(disc_graphs())))
+    yield app.launch(page, "127.0.0.1", port, wait=False)
+    page.close()
+
+
+def png(width=80, height=60) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (90, 90, 90)).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(address, content):
+    return httpx.post(f"{address}gradio_api/upload", files={"files": ("a.png", content)}, timeout=60)
+
+
+def embed(address, path) -> str:
+    """Ask the server to embed a file, and return the name of the event that comes back."""
+    data = [{"path": str(path), "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}]
+    asked = httpx.post(f"{address}gradio_api/call/embed", json={"data": data}, timeout=60)
+    answer = httpx.get(f"{address}gradio_api/call/embed/{asked.json()['event_id']}", timeout=60).text
+    return answer.splitlines()[0].removeprefix("event: ")
+
+
+@pytest.mark.slow
+def test_uploads_are_taken_up_to_a_size(app, address):
+    answer = upload(address, png())
+    assert answer.status_code == 200
+    assert embed(address, answer.json()[0]) == "complete"
+    assert upload(address, bytes(app.LARGEST_UPLOAD + 2**20)).status_code == 413
+
+
+@pytest.mark.slow
+def test_no_file_outside_of_the_uploads_is_read_or_served(address, tmp_path):
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(png())
+    for path in (outside, Path(__file__), Path("/etc/passwd")):
+        assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
+    inside = json.loads(upload(address, png()).text)[0]
+    assert httpx.get(f"{address}gradio_api/file={inside}").status_code == 200
+    climbing = f"{Path(inside).parent}/../../../{outside}"
+    assert httpx.get(f"{address}gradio_api/file={climbing}").status_code in (403, 404)
+    assert embed(address, outside) == "error"
+
+
+def test_clicks_draw_masks(app, tmp_path):
+    shared = SharedPredictor(GraphPredictor(disc_graphs()))
+    (tmp_path / "a.png").write_bytes(png())
+    picture = shared.embed(tmp_path / "a.png")
+    event = gradio.SelectData(None, {"index": (40, 30), "value": None})
+    clicks = app.add_click(picture, Clicks(), "add", event)
+    assert clicks.points == ((40.5, 30.5, 1),)
+    drawn, line = app.show(shared, picture, clicks, 3)
+    assert drawn.size == (80, 60) and line.startswith("score 3.00")
+    assert app.show(shared, None, clicks, 3) == (gradio.skip(), "")
+    with pytest.raises(app.EdgeSamError, match="choose a photograph"):
+        app.add_click(None, Clicks(), "add", event)

@@ -1,0 +1,154 @@
+"""A page of Gradio's: clicks in the browser, masks from this machine. Needs `pip install 'edge-sam[web-demo]'`.
+
+What a click does is in edge_sam/web/click_session.py; for a page that computes in the browser see `edgesam web`.
+"""
+
+import argparse
+import functools
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# Before Gradio is imported: uploads lie in a folder of this process alone, which goes with it.
+_UPLOADS = tempfile.TemporaryDirectory(prefix="edgesam_uploads")
+os.environ["GRADIO_TEMP_DIR"] = _UPLOADS.name
+
+import gradio as gr  # noqa: E402
+
+from edge_sam.arguments import run_command  # noqa: E402
+from edge_sam.commands.options import add_model_options, load_model  # noqa: E402
+from edge_sam.errors import EdgeSamError  # noqa: E402
+from edge_sam.web.click_session import Clicks, EmbeddedPicture, Mode, SharedPredictor, draw_answer  # noqa: E402
+
+LARGEST_UPLOAD = 20 * 2**20  # bytes
+_SECONDS_KEPT = 3600
+_MODES: list[tuple[str, Mode]] = [("+ of the object", "add"), ("- beside it", "remove"), ("corner of a box", "box")]
+
+Shown = tuple[Any, str]  # the picture with what is drawn over it, and a line about it
+
+
+@run_command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and serve the page until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    add_model_options(parser)
+    parser.add_argument("--server-name", default="127.0.0.1", metavar="HOST", help="default: %(default)s, this machine")
+    parser.add_argument("--port", type=int, default=7860, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--enable-onnx", action="store_true",
+        help="ONNX Runtime in PyTorch's place, with what `edgesam export CHECKPOINT --to onnx` wrote beside it",
+    )  # fmt: skip
+    chosen = parser.parse_args(arguments)
+    page = make_page(SharedPredictor(load_predictor(chosen)))
+    launch(page, chosen.server_name, chosen.port)
+
+
+def load_predictor(chosen: argparse.Namespace) -> Any:  # noqa: ANN401 - of PyTorch or of ONNX Runtime
+    """Return the predictor that the options ask for.
+
+    Raises:
+        EdgeSamError: no such file, or one that holds no such model.
+    """
+    if chosen.enable_onnx:
+        from edge_sam.runtime.onnx_graphs import OnnxSamPredictor
+
+        stem: Path = chosen.checkpoint.with_suffix("")
+        return OnnxSamPredictor(*(stem.with_name(f"{stem.name}_{part}.onnx") for part in ("encoder", "decoder")))
+    from edge_sam.inference.predictor import SamPredictor
+
+    return SamPredictor(load_model(chosen))
+
+
+def launch(page: gr.Blocks, server_name: str, port: int, wait: bool = True) -> str:
+    """Serve a page: no files but Gradio's own and uploads, and no uploads over :data:`LARGEST_UPLOAD`.
+
+    Args:
+        page: to serve.
+        server_name: address to listen at.
+        port: to listen at.
+        wait: until it is stopped.
+
+    Returns:
+        Its address.
+
+    Raises:
+        EdgeSamError: the port is taken.
+    """
+    try:
+        _, address, _ = page.launch(
+            server_name=server_name, server_port=port, share=False, max_file_size=LARGEST_UPLOAD, allowed_paths=[],
+            ssr_mode=False, prevent_thread_lock=not wait,
+        )  # fmt: skip
+    except OSError as error:
+        raise EdgeSamError(f"{server_name}:{port} cannot be listened at: {error}; choose another --port") from error
+    return address
+
+
+def make_page(predictor: SharedPredictor) -> gr.Blocks:
+    """Return the page."""
+    with gr.Blocks(title="EdgeSAM", analytics_enabled=False, delete_cache=(_SECONDS_KEPT, _SECONDS_KEPT)) as page:
+        gr.Markdown("# EdgeSAM\nChoose a photograph, then click on a thing in it.")
+        picture = gr.State(None, time_to_live=_SECONDS_KEPT)
+        clicks = gr.State(Clicks())
+        with gr.Row():
+            mode = gr.Radio(_MODES, value="add", label="A click is a point")
+            count = gr.Radio([1, 3, 4], value=1, label="Candidates (the best is shown)")
+        image = gr.Image(label="Photograph", type="filepath", image_mode=None, sources=["upload", "clipboard"])
+        line = gr.Markdown()
+        with gr.Row():
+            undo, clear = gr.Button("Undo"), gr.Button("Clear")
+
+        shown = [clicks, image, line]
+        answer = _with_errors(lambda picture, clicks, count: (clicks, *show(predictor, picture, clicks, count)))
+        image.upload(_with_errors(predictor.embed), image, picture).success(
+            lambda: Clicks(), None, clicks
+        ).success(answer, [picture, clicks, count], shown)  # fmt: skip
+        image.clear(lambda: (None, Clicks(), ""), None, [picture, clicks, line])
+        image.select(_with_errors(add_click), [picture, clicks, mode], clicks).success(
+            answer, [picture, clicks, count], shown
+        )
+        undo.click(Clicks.without_last, clicks, clicks).success(answer, [picture, clicks, count], shown)
+        clear.click(lambda: Clicks(), None, clicks).success(answer, [picture, clicks, count], shown)
+        count.change(answer, [picture, clicks, count], shown)
+    return page
+
+
+def add_click(picture: EmbeddedPicture | None, clicks: Clicks, mode: Mode, event: gr.SelectData) -> Clicks:
+    """Return the clicks with that of an event.
+
+    Raises:
+        EdgeSamError: no picture, or a box without area.
+    """
+    if picture is None:
+        raise EdgeSamError("choose a photograph first")
+    x, y = event.index
+    return clicks.with_click(x + 0.5, y + 0.5, mode)  # an event names a pixel; its centre is meant
+
+
+def show(predictor: SharedPredictor, picture: EmbeddedPicture | None, clicks: Clicks, count: int) -> Shown:
+    """Return the picture with the best mask over it, and a line about it; nothing new where there is no picture."""
+    if picture is None:
+        return gr.skip(), ""
+    masks, scores = predictor.masks(picture, clicks, count)
+    drawn = draw_answer(picture, clicks, masks[0] if len(masks) else None)
+    told = f"score {scores[0]:.2f}, {int(masks[0].sum())} pixels" if len(masks) else ""
+    return drawn, told
+
+
+def _with_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a page show what its user can mend."""
+
+    @functools.wraps(function)
+    def shown(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes and gives
+        try:
+            return function(*args, **kwargs)
+        except EdgeSamError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return shown
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,10 @@ class BrokenSample(EdgeSamError):  # noqa: N818 - the name is what was found
     """An image or annotation whose content is wrong. The message is the reason; the caller knows the name."""
 
 
+class EmptyMask(BrokenSample):
+    """An annotation that is sound but for its mask, which has no pixel."""
+
+
 @dataclass(frozen=True)
 class Annotation:
     """One mask of an image; coordinates in pixels of the image as stored.
@@ -181,7 +185,7 @@ def _check_run_lengths(segmentation: Any, size: tuple[int, int], pixels: int, ma
     if pixels != size[0] * size[1]:
         raise BrokenSample(f"run lengths cover {pixels} pixels, the image has {size[0] * size[1]}")
     if mask_area == 0:
-        raise BrokenSample("mask is empty")
+        raise EmptyMask("mask is empty")
 
 
 def _check_polygons(polygons: list[Any], size: tuple[int, int]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_sam.data.annotations import Annotation, BrokenSample, parse_annotation
+from edge_sam.data.annotations import Annotation, BrokenSample, EmptyMask, parse_annotation
 from edge_sam.data.coco_instances import Entry
 from edge_sam.prompts.first_points import mask_center_points
 
@@ -31,7 +31,7 @@ def parse_single_object(entry: Entry, size: tuple[int, int]) -> Annotation:
     annotation = parse_annotation(filler, size)
     crop, top, left = annotation.decode_crop()
     if not crop.size:
-        raise BrokenSample("mask is empty")
+        raise EmptyMask("mask is empty")
     box = annotation.box_xyxy
     if "bbox" not in entry:
         box = np.array([left, top, left + crop.shape[1], top + crop.shape[0]], np.float64)

@@ -156,6 +156,7 @@ class Sa1bDataset(Dataset[Sample]):
     Attributes:
         ids: the images' names without their endings, sorted.
         unannotated: how many of these images were left out because they have no annotation file.
+        pictureless: how many annotation files of the split have no image.
 
     Raises:
         EdgeSamError: no such folder, no image, no annotation file that matches one of those used.
@@ -189,6 +190,7 @@ class Sa1bDataset(Dataset[Sample]):
         if not self.ids:
             raise EdgeSamError(f"{root}: none of {len(chosen)} chosen images of the {split} split is annotated")
         self.unannotated = len(chosen) - len(self.ids)
+        self.pictureless = len(self._source.pictureless_ids)
         self.image_size = image_size
         self.with_annotations = with_annotations
         self.max_annotations = max_annotations

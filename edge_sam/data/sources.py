@@ -21,10 +21,12 @@ class Source(Protocol):
     Attributes:
         image_ids: sorted; the names of all images without their endings.
         ids: those of them that have an annotation file; all where none is needed.
+        pictureless_ids: sorted; annotation files that have no image.
     """
 
     image_ids: tuple[str, ...]
     ids: tuple[str, ...]
+    pictureless_ids: tuple[str, ...]
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image file's content. Raises BrokenSample when it cannot be read."""
@@ -82,6 +84,7 @@ class FolderSource:
             )
         self.image_ids = tuple(sorted(images))
         self.ids = tuple(sorted(self._image_names))
+        self.pictureless_ids = tuple(sorted(annotations.keys() - images.keys()))
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image file's content. Raises BrokenSample when it cannot be read."""
@@ -119,6 +122,7 @@ class TarSource:
             raise EdgeSamError(f"{tars[0].parent}: no image with an annotation in {len(tars)} tars")
         self.image_ids = tuple(sorted(self._images))
         self.ids = tuple(sorted(wanted))
+        self.pictureless_ids = tuple(sorted(self._annotations.keys() - self._images.keys() if with_annotations else ()))
 
     def read_image_bytes(self, image_id: str) -> bytes:
         """Return the image's content. Raises BrokenSample when it cannot be read."""

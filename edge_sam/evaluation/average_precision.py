@@ -93,6 +93,7 @@ class ApResult:
         objects: annotated ones in them that are not crowds.
         crowds: annotated ones.
         boxes: how many masks were asked for.
+        without_boxes: how many of the images have objects and not one box.
         failures: image and number of the box for which the model gave NaN or infinity; its mask counts as empty.
         empty: image and annotation of masks without a pixel: they are among the objects, and nothing matches them.
         refusals: images that could not be read and annotations whose mask is broken: they are not counted; and those
@@ -107,6 +108,7 @@ class ApResult:
     objects: int
     crowds: int
     boxes: int
+    without_boxes: int
     failures: tuple[tuple[str, int], ...]
     empty: tuple[tuple[str, Any], ...]
     refusals: tuple[Refusal, ...]
@@ -233,6 +235,7 @@ def _count(
 ) -> ApResult:
     masks = [one.masks for one in found]
     truth = ground_truth_masks(dataset, [image.index for image in masks])
+    annotated = {entry["image_id"] - 1 for entry in truth.tree["annotations"] if not entry["iscrowd"]}
     return ApResult(
         protocol=protocol,
         mask_ap=average_precision(truth, masks, protocol.style),
@@ -241,6 +244,7 @@ def _count(
         objects=truth.objects,
         crowds=truth.crowds,
         boxes=sum(one.boxes for one in found),
+        without_boxes=sum(not one.boxes and one.masks.index in annotated for one in found),
         failures=tuple((one.image_id, number) for one in found for number in one.failed),
         empty=truth.empty,
         refusals=tuple(sorted({*refusals, *truth.refusals}, key=lambda one: (one.image_id, one.reason))),

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_sam.data.annotations import BrokenSample, parse_annotation
+from edge_sam.data.annotations import BrokenSample, EmptyMask, parse_annotation
 from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.data.coco_instances import CocoImage, Entry
+from edge_sam.data.run_length_encoding import compress_runs
 from edge_sam.data.sa1b import Refusal
 from edge_sam.errors import EdgeSamError
 
@@ -30,7 +31,7 @@ class GroundTruthMasks:
         crowds: the others.
         empty: image and annotation of masks without a pixel; they are among the objects, and nothing can match them.
         refusals: annotations whose mask is broken; they are not counted.
-        sha256: of each image's name and of all that is counted in it.
+        sha256: of each image's name, of all that is counted in it, and of its annotations' boxes.
     """
 
     tree: dict[str, list[Entry]]
@@ -92,7 +93,8 @@ def ground_truth_masks(dataset: CocoDataset, indices: Sequence[int]) -> GroundTr
                 empty.append((image.name, entry.get("id")))
         looked_for = {key: image.entry.get(key, []) for key in _LVIS_LISTS}
         images.append({"id": index + 1, "height": image.height, "width": image.width} | looked_for)
-        hashes.append(hashlib.sha256(json.dumps([image.name, looked_for, own]).encode()).hexdigest())
+        boxes = [entry.get("bbox") for entry in image.annotations]
+        hashes.append(hashlib.sha256(json.dumps([image.name, looked_for, own, boxes]).encode()).hexdigest())
         numbered = enumerate(own, start=len(annotations) + 1)
         annotations += [{"id": number, "image_id": index + 1} | entry for number, entry in numbered]
     crowds = sum(entry["iscrowd"] for entry in annotations)
@@ -105,9 +107,11 @@ def _counted(entry: Entry, image: CocoImage) -> Entry:
     """Return what is counted of an annotation. The area that sizes go by is that of the file, as everybody has it."""
     size = (image.height, image.width)
     stand_in = {"bbox": [0, 0, size[1], size[0]], "area": 1, "point_coords": [[0, 0]]}
-    annotation = parse_annotation({"segmentation": entry.get("segmentation")} | stand_in, size)
-    counts = annotation.rle["counts"]
-    pixels = int(np.count_nonzero(annotation.decode_crop()[0]))
+    try:
+        annotation = parse_annotation({"segmentation": entry.get("segmentation")} | stand_in, size)
+        counts, pixels = annotation.rle["counts"], int(np.count_nonzero(annotation.decode_crop()[0]))
+    except EmptyMask:
+        counts, pixels = compress_runs(np.array([size[0] * size[1]]), size)["counts"], 0
     area: Any = entry.get("area")
     return {
         "segmentation": {"size": list(size), "counts": counts if isinstance(counts, str) else counts.decode()},

@@ -33,10 +33,11 @@ def test_folder(root):
     assert isinstance(source, FolderSource)
     assert source.ids == ("10", "a", "b", "c")
     assert source.image_ids == ("10", "a", "b", "c", "lonely")
+    assert source.pictureless_ids == ("other",)
     assert source.read_image_bytes("a") == b"a.JPEG"
     assert source.read_annotation_bytes("a") == b"a.json"
     images = open_source(root, "val", with_annotations=False)
-    assert images.ids == images.image_ids == source.image_ids
+    assert images.ids == images.image_ids == source.image_ids and images.pictureless_ids == ()
     (root / "images" / "val" / "b.jpg").unlink()
     with pytest.raises(BrokenSample, match=r"b\.jpg cannot be read \(No such file"):
         source.read_image_bytes("b")

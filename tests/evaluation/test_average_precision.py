@@ -140,6 +140,15 @@ def test_masks_where_nothing_is_count_against_the_model(root, dataset):
     assert 0 < numbers[1] < numbers[0]
 
 
+def test_images_without_a_box_are_counted(root, dataset):
+    """Boxes of some other images, or of too few, would only lower the numbers."""
+    boxes = [{"image_id": 102, "category_id": 1, "bbox": [9, 9, 50, 50], "score": 0.9}]
+    (root / "boxes.json").write_text(json.dumps(boxes))
+    result = measure(dataset, source=DetectedBoxes(root / "boxes.json", dataset))
+    assert (result.images, result.without_boxes) == (5, 3)  # the last one has no object
+    assert measure(dataset).without_boxes == 0
+
+
 class PartlyNoNumbers(DiscDecoder):
     """Gives NaN for boxes whose middle is in the right half."""
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pycocotools import mask as mask_utils
 
 from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.errors import EdgeSamError
@@ -49,6 +50,33 @@ def test_files_that_cannot_be_counted_are_errors(tmp_path, style, change, said):
     file.write_text(json.dumps(tree))
     with pytest.raises(EdgeSamError, match=said):
         expect_countable(CocoDataset(root, style, 256))
+
+
+def test_masks_without_a_pixel_are_objects_however_they_are_written(tmp_path):
+    root = write_coco(tmp_path, 2)
+    tree = read_tree(root / COCO_FILE)
+    height, width = (tree["images"][0][side] for side in ("height", "width"))
+    nothing = {"size": [height, width], "counts": [height * width]}
+    tree["annotations"][0]["segmentation"] = nothing
+    tree["annotations"][1]["segmentation"] = mask_utils.frPyObjects(nothing, height, width)
+    tree["annotations"][1]["segmentation"]["counts"] = tree["annotations"][1]["segmentation"]["counts"].decode()
+    write_tree(root / COCO_FILE, tree["images"], tree["annotations"])
+    truth = ground_truth_masks(CocoDataset(root, "coco", 256), [0])
+    assert truth.empty == (("sa_0_000", 1), ("sa_0_000", 2)) and not truth.refusals
+    assert truth.objects + truth.crowds == len(tree["annotations"])
+    assert [mask_utils.area(one["segmentation"]) for one in truth.tree["annotations"][:2]] == [0, 0]
+
+
+def test_the_hash_is_of_boxes_too(tmp_path):
+    """With boxes of the ground truth they decide the numbers."""
+    root = write_coco(tmp_path, 2)
+    tree = read_tree(root / COCO_FILE)
+    hashes = []
+    for shift in (0, 0, 1):
+        tree["annotations"][0]["bbox"][0] += shift
+        write_tree(root / COCO_FILE, tree["images"], tree["annotations"])
+        hashes.append(ground_truth_masks(CocoDataset(root, "coco", 256), [0]).sha256)
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_lvis_counts_what_is_there_or_was_looked_for(tmp_path):

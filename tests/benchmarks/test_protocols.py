@@ -60,8 +60,15 @@ def test_ap_and_recall_have_intervals(coco, tmp_path):
 def test_models_stand_side_by_side():
     columns = {"one": ({"a": "1", "b": "2"}, "data x"), "two": ({"a": "3"}, "data y")}
     assert list(protocols.table(columns)) == [
-        "| | one | two |", "| --- | --: | --: |", "| a | 1 | 3 |", "| b | 2 |  |", "", "* one: data x", "* two: data y", "",
-    ]  # fmt: skip
+        "| | one | two |",
+        "| --- | --: | --: |",
+        "| a | 1 | 3 |",
+        "| b | 2 |  |",
+        "",
+        "* one: data x",
+        "* two: data y",
+        "",
+    ]
 
 
 def test_the_report_names_models_and_protocols(monkeypatch, coco, tmp_path):

@@ -18,6 +18,9 @@ PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _EIGHT_BITS = frozenset({"RGB", "L", "P", "1", "RGBA", "LA", "PA", "CMYK", "YCbCr"})
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are not whole."""
+
 
 def read_picture(path: str | Path) -> Image.Image:
     """Read an image file whole.
@@ -31,16 +34,8 @@ def read_picture(path: str | Path) -> Image.Image:
     try:
         image: Image.Image = Image.open(path)
         image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise EdgeSamError(f"{path}: image cannot be decoded ({' '.join(str(error).split())[:160]})") from error
+    except _BROKEN as error:
+        raise EdgeSamError(f"{path}: {_told(error)}") from error
     return image
 
 
@@ -48,25 +43,41 @@ def rgb_pixels(image: NDArray[np.uint8] | Image.Image, image_format: ChannelOrde
     """Return a picture as a person sees it.
 
     Args:
-        image: an array, uint8 (H, W, 3); or a PIL image: it is turned upright where its EXIF says how, grey, palette
-            and CMYK become RGB, transparency is dropped, 16 bits of grey become 8.
+        image: an array, uint8 (H, W, 3); or a PIL image: it is turned upright where its EXIF says how and can be read,
+            grey, palette and CMYK become RGB, transparency is dropped, 16 bits of grey become 8.
         image_format: order of an array's channels.
 
     Returns:
         RGB uint8 (H, W, 3).
 
     Raises:
-        EdgeSamError: an array of another shape or type, a PIL image of another mode, another order of channels.
+        EdgeSamError: an array of another shape or type, a PIL image of another mode or whose file is not whole, another
+            order of channels.
     """
     if image_format not in get_args(ChannelOrder):
         raise EdgeSamError(f"image_format is {image_format!r}; it should be RGB or BGR")
     if isinstance(image, Image.Image):
-        return np.array(_eight_bits(ImageOps.exif_transpose(image)))
+        return np.array(_eight_bits(_upright(image)))
     is_array = isinstance(image, np.ndarray)
     if not is_array or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         found = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
         raise EdgeSamError(f"an image is a PIL image or an RGB array, uint8 (H, W, 3), not {found}")
     return image if image_format == "RGB" else np.ascontiguousarray(image[..., ::-1])
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        image.load()  # Pillow may have read no more than the file's head
+    except _BROKEN as error:
+        raise EdgeSamError(_told(error)) from error
+    try:
+        return ImageOps.exif_transpose(image)
+    except _BROKEN:  # EXIF that nobody can read does not say how the picture was held
+        return image
+
+
+def _told(error: Exception) -> str:
+    return f"image cannot be decoded ({' '.join(str(error).split())[:160]})"
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

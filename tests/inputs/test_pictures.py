@@ -52,6 +52,28 @@ def test_exif_turns_a_file_upright(orientation, tmp_path):
     assert np.array_equal(rgb_pixels(read_picture(tmp_path / "held.png")), turned[orientation])
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!", b"Exif\0\0II*\0"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_broken_exif_turns_nothing(exif, suffix, tmp_path):
+    options = {"lossless": True} if suffix == ".webp" else {"quality": 100} if suffix == ".jpg" else {}
+    Image.fromarray(PIXELS).save(tmp_path / f"held{suffix}", exif=exif, **options)
+    pixels = rgb_pixels(read_picture(tmp_path / f"held{suffix}"))
+    assert pixels.shape == PIXELS.shape
+    if suffix != ".jpg":
+        assert np.array_equal(pixels, PIXELS)
+
+
+def test_a_picture_whose_file_ends_early_is_refused(tmp_path):
+    whole = tmp_path / "whole.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)).save(whole)
+    (tmp_path / "half.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with (
+        Image.open(tmp_path / "half.png") as image,
+        pytest.raises(EdgeSamError, match=r"^image cannot be decoded \("),
+    ):
+        rgb_pixels(image)
+
+
 @pytest.mark.parametrize(
     "image",
     [

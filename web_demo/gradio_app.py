@@ -83,7 +83,7 @@ def launch(page: gr.Blocks, server_name: str, port: int, wait: bool = True) -> s
         )  # fmt: skip
     except OSError as error:
         raise EdgeSamError(f"{server_name}:{port} cannot be listened at: {error}; choose another --port") from error
-    return address
+    return str(address)
 
 
 def make_page(predictor: SharedPredictor) -> gr.Blocks:

@@ -95,7 +95,7 @@ def _cached_tarball() -> Path:
         return kept
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".npm") as temporary:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch") as temporary:
             fetched = _pack(Path(temporary))
             _check_integrity(fetched)
             fetched.replace(kept)

@@ -73,16 +73,19 @@ function hideProgress() {
 
 // --- Photographs -------------------------------------------------------------------------------------------------
 
+let newest = null; // of the photographs that were opened: reading another may take longer
+
 async function openPicture(file) {
   const opened = { name: file.name || "photograph.png", embedded: false, trouble: null };
-  try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    picture = opened;
-    showPicture(bitmap);
-  } catch {
+  newest = opened;
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
+  if (newest !== opened) return;
+  if (!bitmap) {
     say(`${opened.name} is not a picture that this browser can read.`, true);
     return;
   }
+  picture = opened;
+  showPicture(bitmap);
   say("");
   try {
     await loaded;

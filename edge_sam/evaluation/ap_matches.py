@@ -71,7 +71,11 @@ def match_category(images: Sequence[ImageOfCategory], image_count: int) -> Categ
         ignored.append(passed | unmatched & neutral)
     scores = np.concatenate([np.zeros(0), *(one.scores for one in images)])
     order = np.argsort(-scores, kind="stable")
-    image = np.repeat([one.image for one in images], [len(one.scores) for one in images]).astype(np.int64)
+    positions, counts = (
+        np.array(column, dtype=np.int64)
+        for column in ([one.image for one in images], [len(one.scores) for one in images])
+    )
+    image = np.repeat(positions, counts)
     return CategoryMatches(
         image[order], np.concatenate(right, axis=2)[..., order], np.concatenate(ignored, axis=2)[..., order], objects
     )

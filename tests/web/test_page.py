@@ -17,9 +17,9 @@ from pycocotools import mask as mask_utils
 
 from edge_sam.cli import main
 from edge_sam.errors import EdgeSamError
-from edge_sam.export.pictures import draw_pictures
 from edge_sam.inference.predictor import SamPredictor
 from edge_sam.modeling.registry import build_sam
+from edge_sam.synthesis.scene import draw_scene
 from edge_sam.web import onnxruntime_web
 from tests.modeling.test_folding import with_lively_norms
 from tests.web.conftest import program
@@ -88,7 +88,8 @@ def browser(chromium, tmp_path_factory):
 def photograph(tmp_path_factory):
     """A photograph of the procedural data set, as PNG; and the same lying on its side, with EXIF to turn it upright."""
     folder = tmp_path_factory.mktemp("photographs")
-    image = Image.fromarray(draw_pictures(1, 300)[0])
+    scenes = (draw_scene(0, index, 300).image for index in range(99))
+    image = Image.fromarray(next(scene for scene in scenes if scene.shape[0] < scene.shape[1]))
     image.save(folder / "upright.png")
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
@@ -107,12 +108,12 @@ def page(browser, server):
     tab.call("Page.close")
 
 
-def show(page: Page, path) -> tuple[float, float, float, float]:
-    """Open a photograph; return where it is in the window, and how many of its pixels one of the window's is."""
+def show(page: Page, path) -> tuple[float, float, float]:
+    """Open an upright photograph; return its left and top in the window, and its pixels a pixel of the window."""
     page.choose_file("#file", path)
     page.wait_for(f"{STATUS}.startsWith('Ready')")
     left, top, width, _ = page.frame("#canvas")
-    return left, top, Image.open(path).size[0] / width if path.suffix == ".png" else None
+    return left, top, Image.open(path).size[0] / width
 
 
 def downloaded(page: Page, selector: str, name: str):

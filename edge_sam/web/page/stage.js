@@ -36,6 +36,7 @@ export class Stage {
     this.geometry = null;
     this.scene = { objects: [], preview: null, draft: null, cursor: null };
     this.canvas.hidden = false;
+    this.container.style.setProperty("--aspect", bitmap.width / bitmap.height); // where the page's height is free
     this.fit();
   }
 

@@ -59,3 +59,13 @@ def interval_of_draws(values: NDArray[np.float64]) -> Interval:
     """Return the percentile interval of what the draws gave (n,)."""
     low, high = np.quantile(values, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     return Interval(float(low), float(high))
+
+
+def interval_around(number: float, values: NDArray[np.float64]) -> Interval:
+    """Return the percentile interval of what the draws gave (n,), moved so that their mean is ``number``, in [0, 1].
+
+    For what is no mean: draws have fewer different images than the data set, and where this alone makes a number
+    higher or lower, the draws lie beside it. What they tell is how widely it varies.
+    """
+    low, high = (float(np.clip(end + number - values.mean(), 0, 1)) for end in interval_of_draws(values))
+    return Interval(low, high)

@@ -16,7 +16,7 @@ from edge_sam.data.coco_instances import Entry
 from edge_sam.evaluation.ap_interval import MeansOverCategories, weighted_precision
 from edge_sam.evaluation.ap_matches import CategoryMatches, ImageOfCategory, match_category
 from edge_sam.evaluation.ap_protocol import COCO_MASKS_A_CATEGORY, LVIS_MASKS_AN_IMAGE, Style
-from edge_sam.evaluation.bootstrap import Interval, draw_images, interval_of_draws
+from edge_sam.evaluation.bootstrap import Interval, draw_images, interval_around
 from edge_sam.evaluation.coco_ground_truth import GroundTruthMasks
 from edge_sam.evaluation.scored_masks import ScoredMasks
 
@@ -33,10 +33,13 @@ class AveragePrecision:
             APf); each in [0, 1]; None where there is no such object.
         intervals: the 95 % interval of each by drawing images again, see :mod:`edge_sam.evaluation.ap_interval`; draws
             without such an object are passed over.
+        drawn: the mean of the draws. Fewer different images make AP higher, so it lies above the number, the more so
+            the fewer objects a category has; the interval is moved by as much.
     """
 
     numbers: dict[str, float | None]
     intervals: dict[str, Interval | None]
+    drawn: dict[str, float | None]
 
 
 def average_precision(
@@ -59,7 +62,12 @@ def average_precision(
     numbers = {name: None if np.isnan(value) else float(value) for name, (value,) in exact.numbers().items()}
     draws = {name: values[~np.isnan(values)] for name, values in drawn.numbers().items()}
     return AveragePrecision(
-        numbers, {name: interval_of_draws(values) if len(values) else None for name, values in draws.items()}
+        numbers,
+        {
+            name: None if value is None or not len(draws[name]) else interval_around(value, draws[name])
+            for name, value in numbers.items()
+        },
+        {name: float(values.mean()) if len(values) else None for name, values in draws.items()},
     )
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_sam.evaluation.bootstrap import interval_by_image
+from edge_sam.evaluation.bootstrap import draw_images, interval_around, interval_by_image, interval_of_draws
 
 
 def test_covers_the_true_mean_as_often_as_it_says():
@@ -45,3 +45,20 @@ def test_differences_of_two_models_cancel_what_images_have_in_common():
     assert 0 < low < 0.02 < high
     alone = interval_by_image(one, image_ids)
     assert high - low < (alone.high - alone.low) / 5
+
+
+def test_draws_are_of_as_many_images():
+    times = draw_images(300)
+    assert times.shape == (1000, 300) and (times.sum(axis=1, dtype=int) == 300).all()
+    np.testing.assert_array_equal(times, draw_images(300))
+    # Of many images a draw leaves out a share of 1 / e.
+    assert (times == 0).mean() == pytest.approx(np.exp(-1), abs=0.01)
+
+
+def test_an_interval_around_a_number_is_as_wide_and_stays_in_its_range():
+    values = np.random.default_rng(0).normal(0.6, 0.02, 1000)
+    low, high = interval_of_draws(values)
+    moved = interval_around(0.5, values)
+    assert moved.high - moved.low == pytest.approx(high - low) and moved.low < 0.5 < moved.high
+    assert interval_around(0.999, values).high == 1.0 and interval_around(0.0, values).low == 0.0
+    assert interval_around(1.0, np.ones(9)) == (1.0, 1.0)

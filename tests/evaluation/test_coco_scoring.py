@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.evaluation import coco_scoring
+from edge_sam.evaluation.bootstrap import interval_of_draws
 from edge_sam.evaluation.boundary import boundary_iou
 from edge_sam.evaluation.coco_ground_truth import GroundTruthMasks, ground_truth_masks
 from edge_sam.evaluation.coco_scoring import average_precision
@@ -101,7 +102,7 @@ def counted_once(monkeypatch, truth, found, style="coco", times=None, **options)
     with monkeypatch.context() as patched:
         patched.setattr(coco_scoring, "draw_images", lambda number: times[None])
         result = average_precision(truth, found, style, **options)
-    return {name: -1 if one is None else one.low for name, one in result.intervals.items()}
+    return {name: -1 if value is None else value for name, value in result.drawn.items()}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -186,7 +187,19 @@ def test_intervals_hold_the_number_and_are_the_same_every_time(tmp_path):
     first, second = (average_precision(truth, like(truth, [1, 3, 90], 0), "coco") for _ in range(2))
     assert first == second
     low, high = first.intervals["AP"]
-    assert low < first.numbers["AP"] < high
+    assert low < first.numbers["AP"] < high and high - low > 0.02
+
+
+def test_intervals_are_moved_to_the_number(monkeypatch, tmp_path):
+    """Draws have fewer different images, and AP of fewer images is higher: unmoved, they may lie beside the number."""
+    dataset = CocoDataset(write_coco(tmp_path, 8), "coco", 256, annotated_only=False)
+    truth = ground_truth_masks(dataset, range(8))
+    result = average_precision(truth, like(truth, [1, 3, 90], 0), "coco")
+    monkeypatch.setattr(coco_scoring, "interval_around", lambda number, values: interval_of_draws(values))
+    unmoved = average_precision(truth, like(truth, [1, 3, 90], 0), "coco")
+    moved_by = result.numbers["AP"] - result.drawn["AP"]
+    expected = [end + moved_by for end in unmoved.intervals["AP"]]
+    assert abs(moved_by) > 1e-4 and result.intervals["AP"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_images_that_are_not_counted_do_not_count(tmp_path):

@@ -126,6 +126,7 @@ function edit(change) {
   hovered = null;
   stage.show({ preview: null });
   render();
+  sayWhatIsChosen();
   session.objects.forEach((object) => void answer(object));
 }
 
@@ -137,7 +138,7 @@ function prompt(change) {
 
 const asked = new WeakSet();
 
-async function answer({ id, prompts }) {
+async function answer({ prompts }) {
   if (isEmpty(prompts) || asked.has(prompts)) return;
   asked.add(prompts);
   const { answers } = session;
@@ -148,8 +149,13 @@ async function answer({ id, prompts }) {
     say(error.message, true);
   }
   render();
-  const chosen = session.current.prompts === prompts && session.chosenMask(session.current);
-  if (chosen) say(`Mask ${id}: score ${chosen.score.toFixed(2)}.`);
+  if (session.current.prompts === prompts && answers.has(prompts)) sayWhatIsChosen();
+}
+
+function sayWhatIsChosen() {
+  const { id, prompts } = session.current, chosen = session.chosenMask(session.current);
+  if (isEmpty(prompts)) say(`Mask ${id}: empty. Point at a thing, click it, or drag a box around it.`);
+  else say(chosen ? `Mask ${id}: score ${chosen.score.toFixed(2)}.` : "");
 }
 
 /** Show the mask of a place that the mouse or the cursor is at, while nothing is asked for yet. */

@@ -28,7 +28,8 @@ export class Input {
     canvas.addEventListener("pointerleave", () => this.actions.hover(null));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("keydown", (event) => this.#key(event));
-    canvas.addEventListener("blur", () => this.#hideCursor());
+    canvas.addEventListener("blur", () => stage.show({ cursor: null }));
+    canvas.addEventListener("focus", () => stage.show({ cursor: this.cursor })); // where it was left
   }
 
   /** Forget what has begun: another picture is shown. */
@@ -40,7 +41,7 @@ export class Input {
 
   #press(event) {
     if (this.pressed || ![0, 2].includes(event.button)) return;
-    this.#hideCursor();
+    this.#forgetCursor();
     this.pressed = {
       id: event.pointerId, clientX: event.clientX, clientY: event.clientY, place: this.stage.locate(event),
       isNegative: event.button === 2 || event.shiftKey, dragged: false,
@@ -145,10 +146,10 @@ export class Input {
     return this.cursor;
   }
 
-  #hideCursor() {
+  #forgetCursor() {
     this.cursor = null;
     this.corner = null;
-    if (this.stage.bitmap) this.stage.show({ cursor: null, draft: null });
+    this.stage.show({ cursor: null, draft: null });
   }
 }
 

@@ -58,6 +58,30 @@ def measure_image(
     )
 
 
+def first_answer(
+    sam: PromptedModel, embedding: Tensor, image: EvaluationImage, protocol: EvaluationProtocol, number: int
+) -> CroppedMask:
+    """Return the mask that counts after the first prompt of one instance.
+
+    Args:
+        sam: in eval mode.
+        embedding: (1, 256, h, w) of the image.
+        image: its prompts and ground truth.
+        protocol: what to do.
+        number: of an instance that has ground truth.
+    """
+    device = embedding.device
+    truth = _Wanted(image.truths[protocol.ground_truth].masks[number], device)
+    prompts = _first_prompts(image, protocol, np.array([number])).to(device)
+    masks = ask(sam, embedding, image.size, prompts, protocol.num_multimask_outputs, protocol.multimask_select).masks
+    upsampler = MaskUpsampler(masks.shape[-1], sam.image_size, image.size, image.original_size, device)
+    windows = upsampler.windows(masks[0])
+    found = [upsampler.binary_mask(mask, window) for mask, window in zip(masks[0], windows, strict=True)]
+    iou = torch.stack([_iou(mask, window, truth) for mask, window in zip(found, windows, strict=True)])
+    best = int(iou.argmax())
+    return CroppedMask.from_crop(found[best].cpu().numpy(), windows[best].top, windows[best].left)
+
+
 def _measure_chunk(
     sam: PromptedModel,
     embedding: Tensor,

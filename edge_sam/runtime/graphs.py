@@ -14,6 +14,8 @@ Array = NDArray[Any]
 TOP_LEFT_LABEL = 2
 """Label of a box's first corner, which travels as a point; the second one has the next label."""
 
+_CHOSEN_OF_FOUR = {1: slice(0, 1), 3: slice(1, 4), 4: slice(0, 4)}
+
 
 @dataclass(frozen=True)
 class GraphDescription:
@@ -36,8 +38,25 @@ class GraphDescription:
     gelu_approximate: bool = False
 
     def __post_init__(self) -> None:
-        if self.num_multimask_outputs not in (1, 3, 4):
+        if self.num_multimask_outputs not in _CHOSEN_OF_FOUR:
             raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {self.num_multimask_outputs}")
+
+    def chosen_masks(self, wanted: int) -> slice:
+        """Return which of the masks of a prompt answer to ``num_multimask_outputs`` = ``wanted``.
+
+        Raises:
+            EdgeSamError: the graph does not make these.
+        """
+        if wanted not in _CHOSEN_OF_FOUR:
+            raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {wanted}")
+        if self.num_multimask_outputs == wanted:
+            return slice(None)
+        if self.num_multimask_outputs != 4:
+            raise EdgeSamError(
+                f"this decoder was exported with {self.num_multimask_outputs} masks a prompt, not {wanted}: "
+                "export it with 4"
+            )
+        return _CHOSEN_OF_FOUR[wanted]
 
     def to_json(self) -> str:
         """Write it as text."""

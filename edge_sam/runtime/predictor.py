@@ -13,7 +13,6 @@ from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphPair
 from edge_sam.runtime.masks import MASK_THRESHOLD, enlarged, stability_score
 from edge_sam.runtime.pictures import normalised_square, resized_size
 
-_CHOSEN_OF_FOUR = {1: slice(0, 1), 3: slice(1, 4), 4: slice(0, 4)}
 Floats = NDArray[np.floating[Any]]
 
 
@@ -127,7 +126,7 @@ class GraphPredictor:
                 not compute.
         """
         features = self.get_image_embedding()
-        chosen = self._chosen_masks(num_multimask_outputs)
+        chosen = self.graphs.description.chosen_masks(num_multimask_outputs)
         coordinates, labels = _as_points(point_coords, point_labels, boxes, mask_input)
         inputs = {"image_embeddings": features, "point_coords": coordinates, "point_labels": labels}
         if self.graphs.description.postprocess:
@@ -157,16 +156,6 @@ class GraphPredictor:
         self.get_image_embedding()
         ratio = np.array([self.input_size[axis] / self.original_size[axis] for axis in (1, 0)])
         return np.asarray(coordinates.astype(np.float64) * ratio, np.float32)
-
-    def _chosen_masks(self, wanted: int) -> slice:
-        if wanted not in _CHOSEN_OF_FOUR:
-            raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {wanted}")
-        made = self.graphs.description.num_multimask_outputs
-        if made == wanted:
-            return slice(None)
-        if made != 4:
-            raise EdgeSamError(f"this decoder was exported with {made} masks a prompt, not {wanted}: export it with 4")
-        return _CHOSEN_OF_FOUR[wanted]
 
     def _decode(self, inputs: dict[str, NDArray[Any]], masks: NDArray[np.float32] | None) -> list[NDArray[Any]]:
         side = self.graphs.description.image_size // 4

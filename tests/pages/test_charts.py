@@ -77,4 +77,4 @@ def test_an_outline_from_zero_has_no_end():
     root = ElementTree.fromstring(chart)
     axis = next(one for one in root.iter("line") if one.get("class") == "axis")
     assert points_of(chart)[0][-1][1] == pytest.approx(float(axis.get("y1")), abs=0.1)
-    assert {"0", "0.2", "1"} <= {text.text for text in root.iter("text")}
+    assert {"0", "0.5", "1"} <= {text.text for text in root.iter("text")}

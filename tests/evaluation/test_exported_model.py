@@ -1,0 +1,68 @@
+"""Graphs in Python in the place of exported ones: what is asked of them and what becomes of the answers."""
+
+import numpy as np
+import torch
+
+from edge_sam.evaluation.answers import ask
+from edge_sam.evaluation.exported_model import ExportedSam
+from edge_sam.prompts.batch import Prompts
+from edge_sam.runtime.graphs import GraphDescription, GraphPair
+
+
+class Graph:
+    def __init__(self, description, answer):
+        self.description, self.answer, self.asked = description, answer, []
+
+    def __call__(self, inputs):
+        self.asked.append(inputs)
+        return self.answer(inputs)
+
+
+def make(**changes) -> tuple[ExportedSam, Graph, Graph]:
+    description = GraphDescription(64, **changes)
+    encoder = Graph(
+        description, lambda inputs: [np.full((1, 256, 4, 4), next(iter(inputs.values())).mean(), np.float32)]
+    )
+
+    def decode(inputs):
+        count = len(inputs["point_coords"])
+        masks = np.arange(4, dtype=np.float32)[None, :, None, None] + np.zeros((count, 4, 16, 16), np.float32)
+        return [masks, np.tile(np.array([0.1, 0.2, 0.4, 0.3], np.float32), (count, 1)), masks]
+
+    decoder = Graph(description, decode)
+    return ExportedSam(GraphPair(encoder, decoder)), encoder, decoder
+
+
+def test_pictures_go_in_one_by_one_normalised_or_as_they_are():
+    images = torch.full((2, 3, 64, 64), 200, dtype=torch.uint8)
+    sizes = torch.tensor([[32, 64], [64, 48]])
+    sam, encoder, _ = make()
+    embeddings = sam.image_encoder(sam.preprocess(images, sizes))
+    assert embeddings.shape == (2, 256, 4, 4)
+    assert [asked["images"].shape for asked in encoder.asked] == [(1, 3, 64, 64)] * 2
+    assert (encoder.asked[0]["images"][0, :, 32:] == 0).all() and (encoder.asked[0]["images"][0, :, :32] > 1).all()
+    sam, encoder, _ = make(preprocess=True)
+    sam.image_encoder(sam.preprocess(images, sizes))
+    assert [asked["image"].shape for asked in encoder.asked] == [(32, 64, 3), (64, 48, 3)]
+    assert encoder.asked[0]["image"].dtype == np.uint8
+
+
+def test_prompts_become_points_with_the_corners_last():
+    sam, _, decoder = make(postprocess=True)
+    boxes = Prompts.from_boxes(torch.tensor([[1.0, 2, 30, 40]]))
+    clicked = boxes.add_points(torch.tensor([[[5.0, 6.0]]]), torch.tensor([[0]]))
+    for prompts in (boxes, clicked, Prompts.from_points(torch.tensor([[[7.0, 8.0]]]))):
+        ask(sam, torch.zeros(1, 256, 4, 4), (64, 64), prompts, 1, "score")
+    labels = [asked["point_labels"].tolist() for asked in decoder.asked]
+    assert labels == [[[2, 3]], [[0, 2, 3]], [[1]]]
+    assert decoder.asked[1]["point_coords"].tolist() == [[[5, 6], [1, 2], [30, 40]]]
+    assert {asked["point_coords"].dtype for asked in decoder.asked} == {np.dtype(np.float32)}
+    assert all(asked["has_mask_input"] == 0 and "orig_im_size" in asked for asked in decoder.asked)
+
+
+def test_the_masks_that_are_asked_for_are_taken():
+    sam, _, _ = make()
+    prompts = Prompts.from_points(torch.tensor([[[7.0, 8.0]]]))
+    for count, kept in ((1, 0.0), (3, 2.0), (4, 2.0)):
+        answers = ask(sam, torch.zeros(1, 256, 4, 4), (64, 64), prompts, count, "score")
+        assert answers.masks[0, 0, 0, 0] == kept

@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# The guide's set of protocols, on as many processes as there are GPUs (one on CPU):
+# The columns of EdgeSAM's paper: mean IoU on SA-1K, COCO and LVIS, each with box, +1, +2, centre, +1, +2 clicks, LVIS
+# with three masks, too; on as many processes as there are GPUs (one on CPU):
 #   bash scripts/eval_mIoU.sh CONFIG CHECKPOINT [more arguments of evaluation/eval_mIoU.py]
+# COCO and LVIS are read from datasets/ (DATASETS names another folder) and left out, with a word, where they are not.
+# SA-1K is the first 1000 images by name of the configuration's val split; their names are kept in datasets/sa_1k.txt
+# (SA_1K_LIST), and once they are, these images are taken. With --dataset, --data-path or --output only one data set is
+# measured, SA-1B where none is named; and options that say what to measure take the place of the paper's columns.
 set -euo pipefail
 
 if (($# < 2)); then
@@ -12,12 +17,17 @@ checkpoint=$2
 shift 2
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-suite=(--suite guide)
+datasets=${DATASETS:-datasets}
+suite=(--suite paper)
+pinned=(--image-list "${SA_1K_LIST:-$datasets/sa_1k.txt}")
 on_cpu=
+one=
 for argument in "$@"; do
     case $argument in
     --suite | --suite=* | --prompt-types* | --point-from* | --refine-iter* | --num-multimask-outputs* | --multimask-select*)
-        suite=() ;;
+        suite=() pinned=() ;;
+    --num-samples* | --image-list*) pinned=() ;;
+    --dataset | --dataset=* | --data-path* | --output*) one=1 pinned=() ;;
     --only-cpu) on_cpu=1 ;;
     esac
 done
@@ -26,5 +36,21 @@ processes=1
 if [[ -z $on_cpu ]]; then
     processes=$(python -c 'import torch; print(max(1, torch.cuda.device_count()))')
 fi
-exec python -m torch.distributed.run --standalone --nproc_per_node "$processes" \
-    "$root/evaluation/eval_mIoU.py" "$config" --checkpoint "$checkpoint" ${suite[@]+"${suite[@]}"} "$@"
+evaluate() {
+    python -m torch.distributed.run --standalone --nproc_per_node "$processes" \
+        "$root/evaluation/eval_mIoU.py" "$config" --checkpoint "$checkpoint" ${suite[@]+"${suite[@]}"} "$@"
+}
+
+if [[ -n $one ]]; then
+    evaluate "$@"
+    exit
+fi
+evaluate --dataset sa ${pinned[@]+"${pinned[@]}"} "$@"
+for dataset in coco:coco/annotations/instances_val2017.json lvis:lvis/lvis_v1_val.json; do
+    file=$datasets/${dataset#*:}
+    if [[ -e $file ]]; then
+        evaluate --dataset "${dataset%%:*}" --data-path "$datasets" "$@"
+    else
+        echo "${dataset%%:*}: left out, $file is not there" >&2
+    fi
+done

@@ -1,6 +1,7 @@
 """How many of a picture's annotated masks are among those that are found without being asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as mask_utils
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from edge_sam.data.sa1b import Refusal, Sample
@@ -104,6 +106,7 @@ class AverageRecallResult:
     Attributes:
         protocol: what was measured.
         images: one entry an image, in the order of the data set.
+        failures: images for which the model gave NaN or infinity; what masks it still gave were counted.
         empty: image id and number of annotations without a pixel; they are not measured.
         refusals: images and annotations that could not be read; they are not measured.
 
@@ -112,6 +115,7 @@ class AverageRecallResult:
 
     protocol: RecallProtocol
     images: tuple[ImageRecall, ...]
+    failures: tuple[str, ...]
     empty: tuple[tuple[str, int], ...]
     refusals: tuple[Refusal, ...]
 
@@ -240,28 +244,52 @@ def evaluate_average_recall(
         _Tasks(dataset), batch_size=None, sampler=own, num_workers=num_workers, worker_init_fn=worker_init_fn
     )
     recalls: list[ImageRecall] = []
+    failures: list[str] = []
     empty: list[tuple[str, int]] = []
     refused: list[Refusal] = []
-    for task in loader:
-        refused += task.refusals
-        if task.picture is not None:
-            recall, without_pixel = _measure(generator, task, protocol)
-            recalls.append(recall)
-            empty += [(task.image_id, number) for number in without_pixel]
-        if progress is not None:
-            progress(len(dataset) / len(own))
-    parts = gather_objects((recalls, empty, refused))
+    with _watching(sam) as calls_without_numbers:
+        for task in loader:
+            refused += task.refusals
+            if task.picture is not None:
+                calls_without_numbers.clear()
+                recall, without_pixel = _measure(generator, task, protocol)
+                recalls.append(recall)
+                failures += [task.image_id] if calls_without_numbers else []
+                empty += [(task.image_id, number) for number in without_pixel]
+            if progress is not None:
+                progress(len(dataset) / len(own))
+    parts = gather_objects((recalls, failures, empty, refused))
     result = AverageRecallResult(
         protocol,
         tuple(sorted((recall for part in parts for recall in part[0]), key=lambda recall: recall.index)),
-        tuple(sorted(pair for part in parts for pair in part[1])),
-        tuple(sorted({refusal for part in parts for refusal in part[2]}, key=lambda refusal: refusal.image_id)),
+        tuple(sorted(image_id for part in parts for image_id in part[1])),
+        tuple(sorted(pair for part in parts for pair in part[2])),
+        tuple(sorted({refusal for part in parts for refusal in part[3]}, key=lambda refusal: refusal.image_id)),
     )
     if result.instances() == 0:
         refusals = result.refusals
         first = f"; the first refusal: {refusals[0].image_id}: {refusals[0].reason}" if refusals else ""
         raise EdgeSamError(f"no annotated mask can be looked for in {len(result.images)} readable images{first}")
     return result
+
+
+@contextmanager
+def _watching(sam: Sam) -> Iterator[list[str]]:
+    """Give a list that gets an entry whenever the image encoder's answer has NaN or infinity in it.
+
+    No mask is made of such an answer, for NaN passes no bar: without a word it would only lower the recall.
+    """
+    calls: list[str] = []
+
+    def look(module: nn.Module, given: object, embedding: Tensor) -> None:
+        if not embedding.sum().isfinite():
+            calls.append(type(module).__name__)
+
+    hook = sam.image_encoder.register_forward_hook(look)
+    try:
+        yield calls
+    finally:
+        hook.remove()
 
 
 def _measure(

@@ -7,13 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 import edge_sam
 from edge_sam.atomic_writing import write_atomically
-from edge_sam.evaluation.bootstrap import SHARE, interval_by_image
+from edge_sam.evaluation.bootstrap import DRAWS, INTERVAL_IN_WORDS, SEED, SHARE, Interval, interval_by_image
 from edge_sam.evaluation.buckets import by_size, by_threshold
 from edge_sam.evaluation.miou import MiouResult
 
@@ -22,17 +24,23 @@ _SHOWN = 5
 """So many names of a longer list are printed; the JSON file has all."""
 
 
-def result_line(result: MiouResult, checkpoint_sha256: str) -> str:
-    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data."""
+def result_line(result: MiouResult, checkpoint_sha256: str, chosen: str) -> str:
+    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data.
+
+    Args:
+        result: whose numbers.
+        checkpoint_sha256: of the model's file.
+        chosen: in words, which images and instances of the data set were taken.
+    """
     return (
         f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:_HASH_DIGITS]}, "
-        f"data {result.data_sha256[:_HASH_DIGITS]}, {result.images} images, {result.instances} instances, "
+        f"data {result.data_sha256[:_HASH_DIGITS]}: {chosen}, {result.images} images, {result.instances} instances, "
         f"edge_sam {edge_sam.__version__}"
     )
 
 
-def render_results(results: Sequence[MiouResult], checkpoint_sha256: str) -> RenderableType:
-    """Return a table with one line a protocol; what each line means; and what could not be measured."""
+def render_results(results: Sequence[MiouResult], checkpoint_sha256: str, chosen: str) -> RenderableType:
+    """Return a table with one line a protocol; what each line means, see :func:`result_line`; and what is missing."""
     clicks = max(result.protocol.refine_iters for result in results)
     table = Table(title="mean IoU over instances")
     for column in ("prompt", "mask", "ground truth"):
@@ -45,26 +53,32 @@ def render_results(results: Sequence[MiouResult], checkpoint_sha256: str) -> Ren
         protocol = result.protocol
         what = (protocol.rounds[0], protocol.mask, protocol.ground_truth)
         table.add_row(*what, *values, str(result.instances), str(result.images))
-    return Group(table, *(_details(result, checkpoint_sha256) for result in results), *_left_out(results))
+    return Group(table, *(_details(result, checkpoint_sha256, chosen) for result in results), *_left_out(results))
 
 
-def _details(result: MiouResult, checkpoint_sha256: str) -> str:
-    intervals = ", ".join(f"{low:.4f} to {high:.4f}" for low, high in _intervals(result))
+def _details(result: MiouResult, checkpoint_sha256: str, chosen: str) -> str:
+    intervals = _in_words(_intervals(result.iou, result))
     sizes = ", ".join(
         f"{name} {' '.join(f'{value:.4f}' for value in bucket.miou) or '-'} ({bucket.instances})"
         for name, bucket in by_size(result.iou, result.areas).items()
     )
     boundary = ""
-    if result.boundary_miou is not None:
-        boundary = f"  mean boundary IoU: {' '.join(f'{value:.4f}' for value in result.boundary_miou)}\n"
+    if result.boundary_iou is not None and result.boundary_miou is not None:
+        within = _in_words(_intervals(result.boundary_iou, result))
+        boundary = f"  mean boundary IoU: {' '.join(f'{value:.4f}' for value in result.boundary_miou)} ({within})\n"
     return (
-        f"{result.protocol.name}: {result_line(result, checkpoint_sha256)}\n{boundary}"
-        f"  {SHARE:.0%} interval by image: {intervals}\n  by size (instances): {sizes}"
+        f"{result.protocol.name}: {result_line(result, checkpoint_sha256, chosen)}\n{boundary}"
+        f"  {INTERVAL_IN_WORDS}: {intervals}\n  by size (instances): {sizes}"
     )
 
 
-def _intervals(result: MiouResult) -> list[tuple[float, float]]:
-    return [interval_by_image(column, result.image_ids) for column in result.iou.T]
+def _intervals(iou: NDArray[np.float64], result: MiouResult) -> list[Interval]:
+    """Return the interval of each round of a result's IoU or boundary IoU (n, rounds)."""
+    return [interval_by_image(column, result.image_ids) for column in iou.T]
+
+
+def _in_words(intervals: Sequence[Interval]) -> str:
+    return ", ".join(f"{low:.4f} to {high:.4f}" for low, high in intervals)
 
 
 def _left_out(results: Sequence[MiouResult]) -> list[str]:
@@ -95,27 +109,33 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def results_to_json(
-    results: Sequence[MiouResult], checkpoint_sha256: str, provenance: dict[str, Any]
+    results: Sequence[MiouResult], checkpoint_sha256: str, provenance: dict[str, Any], chosen: str
 ) -> dict[str, Any]:
-    """Return everything but the single instances, as JSON knows it; ``provenance`` is copied in."""
+    """Return everything but the single instances, as JSON knows it, see :func:`result_line`; with ``provenance``."""
     return {
         "edge_sam": edge_sam.__version__,
         "torch": torch.__version__,
         **provenance,
-        "results": [_result_to_json(result, checkpoint_sha256) for result in results],
+        "results": [_result_to_json(result, checkpoint_sha256, chosen) for result in results],
         "refusals": [vars(refusal) for refusal in results[0].refusals],
     }
 
 
-def _result_to_json(result: MiouResult, checkpoint_sha256: str) -> dict[str, Any]:
+def _result_to_json(result: MiouResult, checkpoint_sha256: str, chosen: str) -> dict[str, Any]:
     return {
-        "line": result_line(result, checkpoint_sha256),
+        "line": result_line(result, checkpoint_sha256, chosen),
         "protocol": result.protocol.to_json(),
         "data_sha256": result.data_sha256,
         "rounds": list(result.protocol.rounds),
         "miou": result.miou,
         "boundary_miou": result.boundary_miou,
-        "interval": {"share": SHARE, "by_round": [list(interval) for interval in _intervals(result)]},
+        "interval": {
+            "share": SHARE,
+            "draws": DRAWS,
+            "seed": SEED,
+            "by_round": _intervals(result.iou, result),
+            "boundary_by_round": None if result.boundary_iou is None else _intervals(result.boundary_iou, result),
+        },
         "images": result.images,
         "instances": result.instances,
         "by_size": {name: asdict(bucket) for name, bucket in by_size(result.iou, result.areas).items()},

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,11 +13,18 @@ from rich.console import Console
 
 from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
 from edge_sam.config import RunConfig
-from edge_sam.data.sa1b import Refusal
+from edge_sam.data.coco_dataset import CocoDataset
+from edge_sam.data.sa1b import Refusal, Sa1bDataset
 from edge_sam.distributed import World, process_group
 from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.datasets import DATASET_HELP, dataset_path, open_dataset
-from edge_sam.evaluation.instances import AnnotatedImages
+from edge_sam.evaluation.datasets import (
+    DATASETS,
+    add_dataset_arguments,
+    chosen_images,
+    dataset_path,
+    open_dataset,
+    pin_images,
+)
 from edge_sam.evaluation.miou import MiouResult, evaluate_miou
 from edge_sam.evaluation.protocols import (
     EvaluationProtocol,
@@ -28,12 +36,12 @@ from edge_sam.evaluation.protocols import (
     guide_suite,
 )
 from edge_sam.evaluation.report import render_results, results_to_json, write_json
+from edge_sam.evaluation.suites import SUITES, SuitePart
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
 
-SUITES = ("guide",)
 _PROTOCOL_OPTIONS = ("prompt_types", "point_from", "refine_iter", "num_multimask_outputs", "multimask_select")
 
 
@@ -46,10 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, or a SAM"
     )
-    parser.add_argument("--dataset", default="sa", metavar="NAME", help=DATASET_HELP)
+    add_dataset_arguments(parser)
     parser.add_argument(
-        "--suite", choices=SUITES, help="the guide's set of protocols, instead of the next five options"
-    )
+        "--suite", choices=("guide", "paper"),
+        help="the guide's protocols, or those that EdgeSAM's paper has for --dataset (of SA-1B the first 1000 images, "
+        "64 masks each), instead of the next five options",
+    )  # fmt: skip
     parser.add_argument("--prompt-types", choices=get_args(PromptType), help="first prompt (default box)")
     parser.add_argument("--point-from", choices=get_args(PointFrom), help="where its point comes from (default point)")
     parser.add_argument("--refine-iter", type=int, metavar="K", help="clicks after the first prompt (default 0)")
@@ -60,9 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--ground-truth", choices=get_args(GroundTruth), default="exact", help="default exact")
     parser.add_argument("--boundary", action="store_true", help="mean boundary IoU, too")
     parser.add_argument("--seed", type=int, default=0, help="of clicks and random points (default 0)")
-    parser.add_argument(
-        "--num-samples", type=int, metavar="N", help="the first N images by name (default DATA.NUM_SAMPLES)"
-    )
     parser.add_argument("--num-instances", type=int, metavar="M", help="the first M masks of an image (default all)")
     parser.add_argument(
         "--max-prompt-bs", type=int, default=32, metavar="M", help="prompts decoded at once (default 32)"
@@ -83,6 +90,8 @@ def protocols_from_arguments(namespace: argparse.Namespace) -> tuple[EvaluationP
         if given:
             option = "--" + next(iter(given)).replace("_", "-")
             raise EdgeSamError(f"--suite {namespace.suite} brings its own protocols: leave out {option}, or the suite")
+        if namespace.suite == "paper":
+            return _paper_part(namespace).protocols
         return guide_suite(namespace.ground_truth, namespace.seed, namespace.boundary)
     if given.get("prompt_types", "box") == "box" and "point_from" in given:
         raise EdgeSamError("--point-from says where points come from: add --prompt-types point")
@@ -94,12 +103,46 @@ def protocols_from_arguments(namespace: argparse.Namespace) -> tuple[EvaluationP
     return (EvaluationProtocol(**chosen, **common),)
 
 
+def _paper_part(namespace: argparse.Namespace) -> SuitePart:
+    """Return what the paper's suite measures on ``--dataset``; its columns of LVIS are those of both LVIS files."""
+    dataset = {"cocofied_lvis": "lvis"}.get(namespace.dataset, namespace.dataset)
+    chosen = {part.dataset: part for part in SUITES["paper"]}.get(dataset)
+    if chosen is None:
+        raise EdgeSamError(f"--dataset {namespace.dataset}: no such data set; there is {', '.join(DATASETS)}")
+    common = {"ground_truth": namespace.ground_truth, "seed": namespace.seed, "boundary": namespace.boundary}
+    return replace(chosen, protocols=tuple(replace(protocol, **common) for protocol in chosen.protocols))
+
+
+def _take_sizes_of_suite(namespace: argparse.Namespace) -> None:
+    """Take the paper's numbers of images and instances where no option says otherwise."""
+    if namespace.suite != "paper":
+        return
+    part = _paper_part(namespace)
+    namespace.num_samples = part.num_images if namespace.num_samples is None else namespace.num_samples
+    namespace.num_instances = part.max_instances if namespace.num_instances is None else namespace.num_instances
+
+
 def _check_arguments(namespace: argparse.Namespace) -> None:
     smallest = {"refine_iter": 0, "num_instances": 1, "max_prompt_bs": 1, "img_bs": 1, "seed": 0}
     for name, bound in smallest.items():
         value = getattr(namespace, name)
         if value is not None and value < bound:
             raise EdgeSamError(f"--{name.replace('_', '-')} {value}: must be at least {bound}")
+    check_image_list(namespace)
+
+
+def check_image_list(namespace: argparse.Namespace) -> None:
+    """Insist that a list of images that is there says alone which are used."""
+    if namespace.image_list is None:
+        return
+    if namespace.image_list.exists():
+        if namespace.num_samples is not None:
+            raise EdgeSamError(
+                f"--image-list {namespace.image_list} is there and says which images: leave out --num-samples, or name "
+                "a file that is yet to be written"
+            )
+    else:
+        check_writable(namespace.image_list, "--image-list FILE")
 
 
 def _default_output(namespace: argparse.Namespace, protocols: Sequence[EvaluationProtocol]) -> Path:
@@ -110,11 +153,11 @@ def _default_output(namespace: argparse.Namespace, protocols: Sequence[Evaluatio
     return Path(namespace.checkpoint).with_suffix(f".{dataset}{what}.mIoU.json")
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, option: str = "--output FILE.json") -> None:
     """Find out before the work, not after it, that its outcome cannot be kept."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise EdgeSamError(f"{path}: cannot be written; give another place with --output FILE.json")
+        raise EdgeSamError(f"{path}: cannot be written; give another place with {option}")
 
 
 @run_command
@@ -123,6 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     namespace = build_parser().parse_args(argv)
     _check_arguments(namespace)
     protocols = protocols_from_arguments(namespace)
+    _take_sizes_of_suite(namespace)
     config = config_from_arguments(namespace)
     output = namespace.json or _default_output(namespace, protocols)
     check_writable(output)
@@ -130,19 +174,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         dataset = open_dataset(namespace, config)
         results = _evaluate(namespace, config, protocols, dataset, world)
         if world.is_main:
+            pin_images(namespace, dataset.ids)
             checkpoint = file_sha256(namespace.checkpoint)
-            provenance = _provenance(namespace, config, world)
-            write_json(results_to_json(results, checkpoint, provenance), output)
-            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results, checkpoint))
+            chosen = _chosen(namespace, config)
+            provenance = _provenance(namespace, config, world, dataset)
+            write_json(results_to_json(results, checkpoint, provenance, chosen), output)
+            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results, checkpoint, chosen))
             print(f"written to {output}", flush=True)
         check_refusals(results[0].refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
+
+
+def _chosen(namespace: argparse.Namespace, config: RunConfig) -> str:
+    """Return in words which images and which of their masks are measured."""
+    masks = "" if namespace.num_instances is None else f", first {namespace.num_instances} masks of each"
+    return chosen_images(namespace, config) + masks
 
 
 def _evaluate(
     namespace: argparse.Namespace,
     config: RunConfig,
     protocols: Sequence[EvaluationProtocol],
-    dataset: AnnotatedImages,
+    dataset: Sa1bDataset | CocoDataset,
     world: World,
 ) -> list[MiouResult]:
     expect_network_settings(namespace.checkpoint, config.model_dump(mode="json"))
@@ -154,7 +206,7 @@ def _evaluate(
         checkpoint=namespace.checkpoint,
     ).to(world.device)
     if world.is_main:
-        _announce(namespace, config, protocols, world, len(dataset))
+        _announce(namespace, config, protocols, world, dataset)
     with show_progress("evaluation", len(dataset), shown=world.is_main) as advance:
         results = evaluate_miou(
             sam, dataset, protocols, world=world, image_batch=namespace.img_bs, max_prompts=namespace.max_prompt_bs,
@@ -169,13 +221,24 @@ def _announce(
     config: RunConfig,
     protocols: Sequence[EvaluationProtocol],
     world: World,
-    images: int,
+    dataset: Sa1bDataset | CocoDataset,
 ) -> None:
     where = f"{world.size} process{'es' if world.size > 1 else ''} on {world.device.type}, {precision(config)}"
     print(f"{namespace.checkpoint}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px; {where}")
-    print(f"{dataset_path(namespace, config)}: {images} images of {namespace.dataset}, val split")
+    print(f"{dataset_path(namespace, config)}: {len(dataset)} images of {namespace.dataset}, val split")
+    left_out = [f"{count} {what}" for what, count in _left_out(dataset).items() if count]
+    if left_out:
+        print(f"  left out: {', '.join(left_out)}")
     for protocol in protocols:
         print(f"  {protocol.name}: {protocol.describe()}", flush=True)
+
+
+def _left_out(dataset: Sa1bDataset | CocoDataset) -> dict[str, int]:
+    """Count what there is in the data set that mean IoU is not of."""
+    counts = {"images without an annotation": dataset.unannotated}
+    if isinstance(dataset, CocoDataset):
+        return counts | {"crowds": dataset.crowds}
+    return counts | {"annotation files of the split without an image": dataset.pictureless}
 
 
 def precision(config: RunConfig) -> str:
@@ -198,7 +261,9 @@ def check_refusals(refusals: Sequence[Refusal], images: int, share: float) -> No
         )
 
 
-def _provenance(namespace: argparse.Namespace, config: RunConfig, world: World) -> dict[str, Any]:
+def _provenance(
+    namespace: argparse.Namespace, config: RunConfig, world: World, dataset: Sa1bDataset | CocoDataset
+) -> dict[str, Any]:
     return {
         "checkpoint": {"path": str(namespace.checkpoint), "sha256": file_sha256(namespace.checkpoint)},
         "model": {
@@ -211,8 +276,8 @@ def _provenance(namespace: argparse.Namespace, config: RunConfig, world: World) 
             "dataset": namespace.dataset,
             "path": dataset_path(namespace, config),
             "split": "val",
-            "first_images": config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples,
-            "first_instances": namespace.num_instances,
+            "chosen": _chosen(namespace, config),
+            "left_out": _left_out(dataset),
         },
         "processes": world.size,
         "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",

@@ -20,17 +20,24 @@ from edge_sam.evaluation.ap_protocol import ApProtocol, ApSelect, Ranking
 from edge_sam.evaluation.average_precision import ApResult, evaluate_ap
 from edge_sam.evaluation.bootstrap import DRAWS, INTERVAL_IN_WORDS, SEED, SHARE
 from edge_sam.evaluation.coco_scoring import AveragePrecision
-from edge_sam.evaluation.datasets import COCO_FOLDER, dataset_path
+from edge_sam.evaluation.datasets import (
+    add_dataset_arguments,
+    chosen_images,
+    dataset_path,
+    open_coco,
+    pin_images,
+)
 from edge_sam.evaluation.detections import AnnotatedBoxes, BoxSource, DetectedBoxes
 from edge_sam.evaluation.protocols import MultimaskOutputs
 from edge_sam.evaluation.report import first_names, write_json
-from edge_sam.evaluation.run import check_refusals, check_writable, precision
+from edge_sam.evaluation.run import check_image_list, check_refusals, check_writable, precision
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
 
 _GROUND_TRUTH = "ground-truth"
+_INTERVAL_IN_WORDS = f"{INTERVAL_IN_WORDS}, moved so that the draws' mean is the number"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,10 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_run_arguments(parser, positional_config=True)
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, a SAM")
-    parser.add_argument(
-        "--dataset", choices=tuple(COCO_LAYOUTS), default="coco",
-        help=f"default coco; in --data-path, the folder with coco/ and lvis/ (default {COCO_FOLDER}/)",
-    )  # fmt: skip
+    add_dataset_arguments(parser, tuple(COCO_LAYOUTS))
     parser.add_argument(
         "--boxes", required=True, metavar="FILE", help=f"a detector's in COCO's results format, or {_GROUND_TRUTH}"
     )
@@ -53,7 +57,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--num-multimask-outputs", type=int, choices=get_args(MultimaskOutputs), default=1, help="default 1"
     )
     parser.add_argument("--multimask-select", choices=get_args(ApSelect), help="which mask counts (default score)")
-    parser.add_argument("--num-samples", type=int, metavar="N", help="the first N images (default DATA.NUM_SAMPLES)")
     parser.add_argument("--max-prompt-bs", type=int, default=32, metavar="M", help="boxes decoded at once (default 32)")
     parser.add_argument("--img-bs", type=int, default=4, metavar="B", help="images encoded at once (default 4)")
     parser.add_argument("--output", dest="json", type=Path, metavar="JSON", help="default: beside the checkpoint")
@@ -77,6 +80,7 @@ def _check_arguments(namespace: argparse.Namespace) -> None:
     for name in ("max_prompt_bs", "img_bs"):
         if getattr(namespace, name) < 1:
             raise EdgeSamError(f"--{name.replace('_', '-')} {getattr(namespace, name)}: must be at least 1")
+    check_image_list(namespace)
 
 
 def _default_output(namespace: argparse.Namespace) -> Path:
@@ -97,15 +101,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     output = namespace.json or _default_output(namespace)
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
-        number = config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples
-        path = dataset_path(namespace, config)
-        dataset = CocoDataset(path, namespace.dataset, config.DATA.IMG_SIZE, number, annotated_only=False)
+        dataset = open_coco(namespace, config, annotated_only=False)
         result = _evaluate(namespace, config, dataset, world)
         if world.is_main:
-            checkpoint = file_sha256(namespace.checkpoint)
-            content = result_to_json(result, checkpoint) | _provenance(namespace, config, world, checkpoint)
+            pin_images(namespace, dataset.ids)
+            checkpoint, chosen = file_sha256(namespace.checkpoint), chosen_images(namespace, config)
+            content = result_to_json(result, checkpoint, chosen) | _provenance(namespace, config, world, checkpoint)
             write_json(content, output)
-            Console(width=None if sys.stdout.isatty() else 120).print(render_result(result, checkpoint))
+            Console(width=None if sys.stdout.isatty() else 120).print(render_result(result, checkpoint, chosen))
             print(f"written to {output}", flush=True)
         check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
 
@@ -134,10 +137,16 @@ def _evaluate(namespace: argparse.Namespace, config: RunConfig, dataset: CocoDat
         )  # fmt: skip
 
 
-def result_line(result: ApResult, checkpoint_sha256: str) -> str:
-    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data."""
+def result_line(result: ApResult, checkpoint_sha256: str, chosen: str) -> str:
+    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data.
+
+    Args:
+        result: whose numbers.
+        checkpoint_sha256: of the model's file.
+        chosen: in words, which images of the data set were taken.
+    """
     return (
-        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:12]}, data {result.data_sha256[:12]}, "
+        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:12]}, data {result.data_sha256[:12]}: {chosen}, "
         f"{result.images} images, {result.objects} objects, {result.crowds} crowds, {result.boxes} boxes, "
         f"edge_sam {edge_sam.__version__}"
     )
@@ -147,7 +156,7 @@ def _counts(result: ApResult) -> dict[str, AveragePrecision]:
     return {"mask": result.mask_ap} | ({"boundary": result.boundary_ap} if result.boundary_ap else {})
 
 
-def render_result(result: ApResult, checkpoint_sha256: str) -> RenderableType:
+def render_result(result: ApResult, checkpoint_sha256: str, chosen: str) -> RenderableType:
     """Return a table, what its numbers mean, and what could not be measured."""
     table = Table(title="average precision")
     table.add_column("by")
@@ -157,7 +166,9 @@ def render_result(result: ApResult, checkpoint_sha256: str) -> RenderableType:
         table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in count.numbers.values()))
         intervals = count.intervals.values()
         table.add_row("  95 %", *("-" if one is None else f"{one.low:.4f}\n{one.high:.4f}" for one in intervals))
-    lines = [result_line(result, checkpoint_sha256), f"below each number: {INTERVAL_IN_WORDS}"]
+    lines = [result_line(result, checkpoint_sha256, chosen), f"below each number: {_INTERVAL_IN_WORDS}"]
+    if result.without_boxes:
+        lines.append(f"for {result.without_boxes} of {result.images} images, which have objects, there is not one box")
     if result.failures:
         names = [f"{image_id} box {number}" for image_id, number in result.failures]
         lines.append(f"{len(names)} answers of NaN or infinity count as empty masks: {first_names(names)}")
@@ -170,18 +181,20 @@ def render_result(result: ApResult, checkpoint_sha256: str) -> RenderableType:
     return Group(table, *lines)
 
 
-def result_to_json(result: ApResult, checkpoint_sha256: str) -> dict[str, Any]:
+def result_to_json(result: ApResult, checkpoint_sha256: str, chosen: str) -> dict[str, Any]:
     """Return everything as JSON knows it."""
     return {
-        "line": result_line(result, checkpoint_sha256),
+        "line": result_line(result, checkpoint_sha256, chosen),
         "protocol": result.protocol.to_json(),
         "average_precision": {name: count.numbers for name, count in _counts(result).items()},
-        "interval": {"share": SHARE, "draws": DRAWS, "seed": SEED, "drawn": "images"}
+        "interval": {"share": SHARE, "draws": DRAWS, "seed": SEED, "line": _INTERVAL_IN_WORDS}
         | {name: count.intervals for name, count in _counts(result).items()},
+        "mean_of_draws": {name: count.drawn for name, count in _counts(result).items()},
         "images": result.images,
         "objects": result.objects,
         "crowds": result.crowds,
         "boxes": result.boxes,
+        "images_without_boxes": result.without_boxes,
         "failures": [{"image_id": image_id, "box": number} for image_id, number in result.failures],
         "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],

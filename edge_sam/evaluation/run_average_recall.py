@@ -14,19 +14,26 @@ from rich.table import Table
 import edge_sam
 from edge_sam.arguments import add_run_arguments, config_from_arguments, run_command
 from edge_sam.config import RunConfig
-from edge_sam.data.coco_dataset import COCO_LAYOUTS, CocoDataset
+from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.distributed import World, process_group
 from edge_sam.evaluation.average_recall import (
-    AnnotatedPictures,
     AverageRecallResult,
     RecallProtocol,
     evaluate_average_recall,
 )
+from edge_sam.evaluation.bootstrap import INTERVAL_IN_WORDS
 from edge_sam.evaluation.buckets import IOU_THRESHOLDS, SIZES
 from edge_sam.evaluation.data_hash import data_sha256
-from edge_sam.evaluation.report import write_json
-from edge_sam.evaluation.run import check_writable
+from edge_sam.evaluation.datasets import (
+    add_dataset_arguments,
+    chosen_images,
+    dataset_path,
+    open_dataset,
+    pin_images,
+)
+from edge_sam.evaluation.report import first_names, write_json
+from edge_sam.evaluation.run import check_image_list, check_refusals, check_writable
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
@@ -42,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_run_arguments(parser, positional_config=True)
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="a converted file, one of phase 2, a SAM")
-    parser.add_argument("--dataset", choices=("sa", *COCO_LAYOUTS), default="sa", help="default: %(default)s")
+    add_dataset_arguments(parser)
     usual = RecallProtocol()
     for name, text in {
         "points_per_side": "grid of points",
@@ -56,7 +63,6 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(option, type=type(value), default=value, metavar="N", help=f"{text} (default {value})")
     parser.add_argument("--spare-points", action="store_true", help="do not ask where a mask was found")
     parser.add_argument("--points-per-batch", type=int, default=64, metavar="N", help="points decoded at once")
-    parser.add_argument("--num-samples", type=int, metavar="N", help="the first N images (default DATA.NUM_SAMPLES)")
     parser.add_argument("--output", dest="json", type=Path, metavar="JSON", help="default: beside the checkpoint")
     return parser
 
@@ -68,20 +74,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = {field.name: getattr(namespace, field.name) for field in fields(RecallProtocol) if field.name != "limits"}
     protocol = RecallProtocol(**given)
     config = config_from_arguments(namespace)
+    check_image_list(namespace)
     output = namespace.json or Path(namespace.checkpoint).with_suffix(f".{namespace.dataset}.AR.json")
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
-        result = _evaluate(namespace, config, protocol, world)
+        dataset = open_dataset(namespace, config)
+        result = _evaluate(namespace, config, protocol, dataset, world)
         if world.is_main:
-            write_json(_to_json(result, namespace, config, world), output)
-            Console(width=None if sys.stdout.isatty() else 120).print(render(result))
+            pin_images(namespace, dataset.ids)
+            checkpoint = file_sha256(namespace.checkpoint)
+            line = result_line(result, checkpoint, chosen_images(namespace, config))
+            write_json({"line": line} | _to_json(result, namespace, config, world, checkpoint), output)
+            Console(width=None if sys.stdout.isatty() else 120).print(render(result, line))
             print(f"written to {output}", flush=True)
+        check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
 
 
 def _evaluate(
-    namespace: argparse.Namespace, config: RunConfig, protocol: RecallProtocol, world: World
+    namespace: argparse.Namespace,
+    config: RunConfig,
+    protocol: RecallProtocol,
+    dataset: Sa1bDataset | CocoDataset,
+    world: World,
 ) -> AverageRecallResult:
-    dataset = _open(namespace, config)
     expect_network_settings(namespace.checkpoint, config.model_dump(mode="json"))
     sam = build_sam(
         config.MODEL.TYPE,
@@ -97,17 +112,24 @@ def _evaluate(
         )  # fmt: skip
 
 
-def _open(namespace: argparse.Namespace, config: RunConfig) -> AnnotatedPictures:
-    number = config.DATA.NUM_SAMPLES if namespace.num_samples is None else namespace.num_samples
-    path, size = config.DATA.DATA_PATH, config.DATA.IMG_SIZE
-    if namespace.dataset == "sa":
-        return Sa1bDataset(path, "val", size, number, keep_annotations=True)
-    return CocoDataset(path, namespace.dataset, size, number)
+def result_line(result: AverageRecallResult, checkpoint_sha256: str, chosen: str) -> str:
+    """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data.
+
+    Args:
+        result: whose numbers.
+        checkpoint_sha256: of the model's file.
+        chosen: in words, which images of the data set were taken.
+    """
+    data = data_sha256(image.data_sha256 for image in result.images)
+    return (
+        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:12]}, data {data[:12]}: {chosen}, "
+        f"{len(result.images)} images, {result.instances()} annotated masks, edge_sam {edge_sam.__version__}"
+    )
 
 
-def render(result: AverageRecallResult) -> RenderableType:
-    """Return a table of AR by number of masks and size, with the protocol's line and what could not be measured."""
-    table = Table(title="average recall of automatic masks", caption=result.protocol.describe(), caption_justify="left")
+def render(result: AverageRecallResult, line: str) -> RenderableType:
+    """Return a table of AR by number of masks and size, with the result's line and what could not be measured."""
+    table = Table(title="average recall of automatic masks")
     table.add_column("annotated masks")
     table.add_column("number", justify="right")
     for limit in result.protocol.limits:
@@ -118,12 +140,16 @@ def render(result: AverageRecallResult) -> RenderableType:
         table.add_row(size, str(result.instances(size)), *shown)
     found = sum(image.found for image in result.images)
     intervals = ", ".join(_interval(result, limit) for limit in result.protocol.limits)
-    lines = [f"{found} masks found in {len(result.images)} images; 95 % by image: {intervals}"]
+    lines = [line, f"{INTERVAL_IN_WORDS}: {intervals}", f"{found} masks found in {len(result.images)} images"]
+    if result.failures:
+        names = first_names(result.failures)
+        lines.append(f"for {len(result.failures)} images the model gave NaN or infinity: {names}")
     if result.empty:
-        lines.append(f"{len(result.empty)} annotated masks without a pixel left out; the JSON file names them")
+        names = first_names([f"{image_id} #{number}" for image_id, number in result.empty])
+        lines.append(f"{len(result.empty)} annotated masks without a pixel left out: {names}")
     if result.refusals:
-        first = result.refusals[0]
-        lines.append(f"could not be read: {len(result.refusals)}, the first {first.image_id}: {first.reason}")
+        names = first_names([f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals])
+        lines.append(f"{len(result.refusals)} images or annotations could not be read: {names}")
     return Group(table, *lines)
 
 
@@ -133,16 +159,16 @@ def _interval(result: AverageRecallResult, limit: int) -> str:
 
 
 def _to_json(
-    result: AverageRecallResult, namespace: argparse.Namespace, config: RunConfig, world: World
+    result: AverageRecallResult, namespace: argparse.Namespace, config: RunConfig, world: World, checkpoint: str
 ) -> dict[str, Any]:
     return {
         "edge_sam": edge_sam.__version__,
         "torch": torch.__version__,
-        "checkpoint": {"path": str(namespace.checkpoint), "sha256": file_sha256(namespace.checkpoint)},
+        "checkpoint": {"path": str(namespace.checkpoint), "sha256": checkpoint},
         "model": {"type": config.MODEL.TYPE, "image_size": config.DATA.IMG_SIZE},
         "data": {
             "dataset": namespace.dataset,
-            "path": config.DATA.DATA_PATH,
+            "path": dataset_path(namespace, config),
             "data_sha256": data_sha256(image.data_sha256 for image in result.images),
         },
         "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
@@ -162,6 +188,7 @@ def _to_json(
             }
             for limit in result.protocol.limits
         },
+        "failures": list(result.failures),
         "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],
     }

@@ -126,6 +126,24 @@ def test_finding_nothing_is_no_recall(val_split, alone):
     assert [image.found for image in result.images] == [0, 0, 0]
 
 
+def test_answers_without_numbers_are_named(val_split, alone):
+    class Broken(LikenessSam):
+        """Gives NaN for the second picture."""
+
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+            self.image_encoder.register_forward_hook(self.spoil)
+
+        def spoil(self, module, given, embedding):
+            self.calls += 1
+            return torch.full_like(embedding, torch.nan) if self.calls == 2 else embedding
+
+    whole, broken = evaluate(val_split, alone), evaluate(val_split, alone, sam=Broken())
+    assert whole.failures == () and broken.failures == (val_split.ids[1],)
+    assert broken.instances() == whole.instances() and broken.average_recall(100) < whole.average_recall(100)
+
+
 def test_the_line_says_everything():
     line = RecallProtocol(16, 0.7, 0.8, 0.6, 2, True).describe()
     for part in ("16 x 16", "0.7", "0.8", "0.6", "2 layers of crops", "none asked", "one to one", "exact"):

@@ -11,6 +11,8 @@ from edge_sam.evaluation.miou import MiouResult
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.evaluation.report import render_results, result_line, results_to_json, write_json
 
+CHOSEN = "first 9 images by name"
+
 
 @pytest.fixture
 def results():
@@ -42,7 +44,7 @@ def results():
 
 def printed(results, width=120):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(render_results(results, "c" * 64))
+    console.print(render_results(results, "c" * 64, CHOSEN))
     return console.export_text()
 
 
@@ -66,11 +68,14 @@ def test_numbers_stay_whole_in_a_narrow_terminal(results):
 def test_each_line_says_how_by_which_model_and_on_what(results):
     text = " ".join(printed(results).split())
     for result in results:
-        assert result.protocol.describe() in text and result_line(result, "c" * 64) in text
-    said = f"checkpoint {'c' * 12}, data {'d' * 12}, 2 images, 3 instances, edge_sam {edge_sam.__version__}"
+        assert result.protocol.describe() in text and result_line(result, "c" * 64, CHOSEN) in text
+    said = f"checkpoint {'c' * 12}, data {'d' * 12}: {CHOSEN}, 2 images, 3 instances, edge_sam {edge_sam.__version__}"
     assert text.count(said) == 2
     low, high = interval_by_image(results[1].iou[:, 0], results[1].image_ids)
-    assert f"95% interval by image: {low:.4f} to {high:.4f}" in text
+    drawn = "(bootstrap, 1000 draws, seed 0)"
+    assert f"95% interval by image {drawn}: {low:.4f} to {high:.4f}" in text
+    low, high = interval_by_image(results[1].boundary_iou[:, 0], results[1].image_ids)
+    assert f"mean boundary IoU: {results[1].boundary_miou[0]:.4f} ({low:.4f} to {high:.4f})" in text
     assert "by size (instances): small 0.3500 (2), medium - (0), large 0.5000 (1)" in text
 
 
@@ -82,14 +87,15 @@ def test_what_was_left_out_is_told(results):
 
 
 def test_json_has_everything_and_survives_a_round_trip(results):
-    content = json.loads(json.dumps(results_to_json(results, "c" * 64, {"checkpoint": {"path": "a.pth"}})))
+    content = json.loads(json.dumps(results_to_json(results, "c" * 64, {"checkpoint": {"path": "a.pth"}}, CHOSEN)))
     assert content["checkpoint"] == {"path": "a.pth"} and content["torch"] and content["edge_sam"]
     box, point = content["results"]
     assert box["miou"] == pytest.approx([0.4, 0.7, 0.85]) and point["miou"] == pytest.approx([0.4])
     assert box["rounds"] == ["box", "+1", "+2"]
     assert box["instances"] == 3 and box["images"] == 2
-    assert box["line"] == result_line(results[0], "c" * 64) and box["data_sha256"] == "d" * 64
-    assert box["interval"]["share"] == 0.95
+    assert box["line"] == result_line(results[0], "c" * 64, CHOSEN) and box["data_sha256"] == "d" * 64
+    assert (box["interval"]["share"], box["interval"]["draws"], box["interval"]["seed"]) == (0.95, 1000, 0)
+    assert box["interval"]["boundary_by_round"] is None and len(point["interval"]["boundary_by_round"]) == 1
     assert box["interval"]["by_round"] == [
         list(interval_by_image(column, results[0].image_ids)) for column in results[0].iou.T
     ]
@@ -127,5 +133,5 @@ def test_file_is_replaced_whole(tmp_path):
 def test_boundary_iou_is_told_where_it_was_measured(results):
     text = printed(results)
     assert text.count("mean boundary IoU: 0.1000") == 1 and text.count("boundary IoU within 2% of the diagonal") == 1
-    box, point = results_to_json(results, "c" * 64, {})["results"]
+    box, point = results_to_json(results, "c" * 64, {}, CHOSEN)["results"]
     assert box["boundary_miou"] is None and point["boundary_miou"] == pytest.approx([0.1])

@@ -13,15 +13,19 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 from edge_sam.evaluation.run import (
     _default_output,
+    _take_sizes_of_suite,
     build_parser,
     main,
     protocols_from_arguments,
 )
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
+from tests.synthetic import write_sa1b
+from tests.synthetic_coco import write_lvis
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "training" / "configs" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml")
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 SMALL = ["--opts", "DATA.IMG_SIZE", "256", "DATA.NUM_WORKERS", "0"]
 
 
@@ -51,6 +55,32 @@ def test_options_become_protocols():
         EvaluationProtocol("box", "point", 0, 3, "oracle", "edgesam"),
     )
     assert protocols("--suite", "guide", "--ground-truth", "edgesam") == guide_suite("edgesam")
+
+
+def test_columns_of_the_paper():
+    """Box, +1, +2 and centre, +1, +2; on LVIS with three masks, too."""
+    box, centre = EvaluationProtocol("box", refine_iters=2), EvaluationProtocol("point", "mask-center", 2)
+    for dataset in ("sa", "coco"):
+        assert protocols("--suite", "paper", "--dataset", dataset) == (box, centre)
+    lvis = protocols("--suite", "paper", "--dataset", "lvis")
+    assert lvis[:2] == (box, centre) and lvis == protocols("--suite", "paper", "--dataset", "cocofied_lvis")
+    assert {protocol.num_multimask_outputs for protocol in lvis[2:]} == {3}
+    assert {protocol.prompt_type for protocol in lvis[2:]} == {"box", "point"}
+    given = ("--ground-truth", "edgesam", "--seed", "4", "--boundary")
+    for protocol in protocols("--suite", "paper", *given):
+        assert (protocol.ground_truth, protocol.seed, protocol.boundary) == ("edgesam", 4, True)
+
+
+def test_the_paper_takes_1000_images_and_64_masks_unless_told_otherwise():
+    def sizes(*options):
+        given = build_parser().parse_args([CONFIG, "--checkpoint", "a.pth", *options])
+        _take_sizes_of_suite(given)
+        return given.num_samples, given.num_instances
+
+    assert sizes("--suite", "paper") == (1000, 64)
+    assert sizes("--suite", "paper", "--num-samples", "7", "--num-instances", "3") == (7, 3)
+    assert sizes("--suite", "paper", "--dataset", "coco") == (-1, None)
+    assert sizes() == sizes("--suite", "guide") == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +194,7 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output("--dataset", "lvis", "--boundary") == "a/b.lvis_box_exact_boundary.mIoU.json"
     assert output("--suite", "guide") == "a/b.guide_exact.mIoU.json"
     assert output("--suite", "guide", "--ground-truth", "edgesam") == "a/b.guide_edgesam.mIoU.json"
+    assert output("--suite", "paper", "--dataset", "lvis") == "a/b.lvis_paper_exact.mIoU.json"
 
 
 def test_mixed_ways_to_upsample_are_refused_before_anything_is_measured(capsys, photographs, sam, tmp_path):
@@ -174,21 +205,92 @@ def test_mixed_ways_to_upsample_are_refused_before_anything_is_measured(capsys, 
     assert "add --opts DISTILL.UPSAMPLE_MODE bilinear" in said
 
 
+def test_a_list_pins_the_images(capsys, photographs, checkpoint, tmp_path):
+    """The first run writes it, later ones take it; its hash stands in the line."""
+    pinned, output = tmp_path / "lists" / "three.txt", tmp_path / "result.json"
+
+    def measure(*options):
+        arguments = ["--checkpoint", checkpoint, "--data-path", photographs, "--num-instances", "1", *options]
+        main([CONFIG, *map(str, arguments), "--output", str(output), *SMALL])
+        return json.loads(output.read_text())
+
+    first = measure("--image-list", pinned, "--num-samples", "3")
+    assert pinned.read_text().split() == ["sa_0_000", "sa_0_001", "sa_0_002"]
+    assert "three.txt: written, 3 images" in capsys.readouterr().out
+    again = measure("--image-list", pinned)
+    assert again["results"] == first["results"]
+    assert f"images of three.txt (sha256 {file_sha256(pinned)[:12]}), first 1 masks" in again["results"][0]["line"]
+    pinned.write_text("sa_0_005\nsa_0_001\n")
+    other = measure("--image-list", pinned)["results"][0]
+    assert other["images"] == 2 and other["data_sha256"] != first["results"][0]["data_sha256"]
+    assert "first 3 images by name, first 1 masks" in measure("--num-samples", "3")["results"][0]["line"]
+
+    data = ["--checkpoint", checkpoint, "--data-path", photographs, "--image-list", pinned]
+    assert "leave out --num-samples" in fails(capsys, *data, "--num-samples", 3, *SMALL)
+    pinned.write_text("sa_0_005\nsa_9_999\n")
+    assert "lacks 1 of the 2 listed images, e.g. sa_9_999" in fails(capsys, *data, *SMALL)
+    assert "--image-list" in fails(capsys, *data[:-1], tmp_path / "result.json" / "a.txt", *SMALL)
+
+
+def test_what_is_left_out_is_told(capsys, photographs, checkpoint, tmp_path):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    (root / "annotations" / "val" / "sa_0_001.json").unlink()
+    (root / "images" / "val" / "sa_0_006.jpg").unlink()
+    output = tmp_path / "result.json"
+    arguments = ["--checkpoint", checkpoint, "--data-path", root, "--num-samples", "3", "--num-instances", "1"]
+    main([CONFIG, *map(str, arguments), "--output", str(output), *SMALL])
+    left_out = "1 images without an annotation, 1 annotation files of the split without an image"
+    assert f"2 images of sa, val split\n  left out: {left_out}\n" in capsys.readouterr().out
+    assert list(json.loads(output.read_text())["data"]["left_out"].values()) == [1, 1]
+
+
+@pytest.mark.slow
+def test_script_measures_the_columns_of_the_paper(checkpoint, tmp_path):
+    """SA-1K, COCO and LVIS, each of it kept beside the checkpoint; what is not there is told."""
+    write_lvis(tmp_path / "datasets", 2)
+    write_sa1b(tmp_path / "datasets" / "SA-1B", "val", 2, size=(150, 200))
+    copied = shutil.copy(checkpoint, tmp_path / "student.pth")
+
+    def run():
+        return subprocess.run(
+            ["bash", ROOT / "scripts" / "eval_mIoU.sh", CONFIG, copied, "--only-cpu", "--num-instances", "1", *SMALL],
+            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = run()
+    assert done.returncode == 0, done.stderr[-3000:]
+    columns = {}
+    for dataset, file in (("sa", ""), ("coco", "coco_"), ("lvis", "lvis_")):
+        content = json.loads((tmp_path / f"student.{file}paper_exact.mIoU.json").read_text())
+        assert content["data"]["dataset"] == dataset
+        columns[dataset] = [(one["protocol"]["name"], len(one["miou"])) for one in content["results"]]
+    assert columns["sa"] == columns["coco"] == columns["lvis"][:2] == [("box", 3), ("mask-center", 3)]
+    assert [name for name, _ in columns["lvis"][2:]] == ["box, score of 3", "mask-center, score of 3"]
+    pinned = tmp_path / "datasets" / "sa_1k.txt"
+    assert pinned.read_text().split() == ["sa_0_000", "sa_0_001"]
+    assert f"images of sa_1k.txt (sha256 {file_sha256(pinned)[:12]})" in " ".join(done.stdout.split())
+    shutil.rmtree(tmp_path / "datasets" / "lvis")
+    (tmp_path / "datasets" / "coco" / "annotations" / "instances_val2017.json").unlink()
+    done = run()
+    assert done.returncode == 0 and "coco: left out, datasets/coco/annotations" in done.stderr
+    assert "lvis: left out, datasets/lvis/lvis_v1_val.json is not there" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", [[], ["--prompt-types", "point", "--ground-truth", "edgesam"]])
-def test_script_of_the_guide(photographs, checkpoint, tmp_path, extra):
+def test_script_measures_one_data_set_where_it_is_named(photographs, checkpoint, tmp_path, extra):
     output = tmp_path / "result.json"
     options = ["--data-path", photographs, "--num-samples", "2", "--num-instances", "2", "--output", output]
     done = subprocess.run(
         ["bash", ROOT / "scripts" / "eval_mIoU.sh", CONFIG, checkpoint, *options, *extra, *SMALL],
         cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=ENVIRONMENT,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     content = json.loads(output.read_text())
     names = [result["protocol"]["name"] for result in content["results"]]
-    assert names == (["point"] if extra else [protocol.name for protocol in guide_suite()])
+    assert names == (["point"] if extra else ["box", "mask-center"])
     assert f"ground truth {'edgesam' if extra else 'exact'} (" in done.stdout
     assert f"{content['results'][0]['miou'][0]:.4f}" in done.stdout
 

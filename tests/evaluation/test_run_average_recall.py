@@ -8,6 +8,7 @@ from edge_sam.evaluation.run_average_recall import main
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
 from tests.synthetic import write_sa1b
+from tests.synthetic_coco import write_coco
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml"
 SMALL = ["--only-cpu", "--opts", "DATA.IMG_SIZE", "128", "DATA.NUM_WORKERS", "0"]
@@ -28,8 +29,27 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     assert written["images"] == 2
     assert written["masks_found"] > 0
     assert "2 x 2 points" in written["protocol"]["line"]
+    parts = (written["protocol"]["line"], written["checkpoint"]["sha256"][:12], written["data"]["data_sha256"][:12])
+    for part in (*parts, "all images, 2 images"):
+        assert part in written["line"] and part in " ".join(shown.split())
+    assert "95% interval by image (bootstrap, 1000 draws, seed 0)" in " ".join(shown.split())
+    assert written["failures"] == []
     assert 0 <= written["average_recall"]["all"]["10"] <= written["average_recall"]["all"]["1000"] <= 1
     assert written["average_recall"]["large"]["10"] is None
+
+
+def test_coco_is_read_where_it_lies(tmp_path, capsys, monkeypatch):
+    write_coco(tmp_path / "datasets", 3, size=(48, 64))
+    (tmp_path / "datasets" / "coco" / "val2017" / "sa_0_001.jpg").write_bytes(b"")
+    checkpoint = tmp_path / "student.pth"
+    save_state(official_state(build_sam("rep_vit_m1", 128)), checkpoint)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main([str(CONFIG), "--checkpoint", str(checkpoint), "--dataset", "coco", *BARS, *SMALL])
+    assert "1 of 2 images are broken" in capsys.readouterr().err
+    written = json.loads((tmp_path / "student.coco.AR.json").read_text())
+    assert written["data"]["path"] == "datasets" and written["images"] == 1
+    assert [refusal["image_id"] for refusal in written["refusals"]] == ["sa_0_001"]
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

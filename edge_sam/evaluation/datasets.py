@@ -73,9 +73,13 @@ def pin_images(namespace: argparse.Namespace, image_ids: Sequence[str]) -> None:
 
 def chosen_images(namespace: argparse.Namespace, config: RunConfig) -> str:
     """Return in words which images of the data set are measured; a list must have been written."""
-    if namespace.image_list is not None:
-        return f"images of {namespace.image_list.name} (sha256 {file_sha256(namespace.image_list)[:12]})"
-    number = _number(namespace, config)
+    return images_in_words(_number(namespace, config), namespace.image_list)
+
+
+def images_in_words(number: int, image_list: Path | None) -> str:
+    """Say which images are taken: the first so many, -1 for all, or those of a list, by its name and hash."""
+    if image_list is not None:
+        return f"images of {image_list.name} (sha256 {file_sha256(image_list)[:12]})"
     return "all images" if number == -1 else f"first {number} images by name"
 
 

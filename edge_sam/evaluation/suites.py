@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.datasets import images_in_words
 from edge_sam.evaluation.protocols import EvaluationProtocol, GroundTruth
-from edge_sam.modeling.checkpoints import file_sha256
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class SuitePart:
     @property
     def chosen(self) -> str:
         """Which images and masks of the data set are measured, in words."""
-        images = "all images" if self.num_images == -1 else f"first {self.num_images} images by name"
-        if self.image_list is not None:
-            images = f"images of {self.image_list.name} (sha256 {file_sha256(self.image_list)[:12]})"
+        images = images_in_words(self.num_images, self.image_list)
         return images if self.max_instances is None else f"{images}, first {self.max_instances} masks of each"
 
 

@@ -72,7 +72,7 @@ def add_generator_options(parser: argparse.ArgumentParser) -> None:
     for name, (default, text) in _GENERATOR.items():
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, type=type(default), default=default, metavar="N", help=f"{text}, default: %(default)s")
-    group.add_argument("--spare-points", action="store_true", help="do not ask inside of masks found already: faster")
+    group.add_argument("--spare-points", action="store_true", help="ask and make less where masks were found: faster")
 
 
 def generator_settings(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from edge_sam.data.run_length_encoding import compress_runs, covers, decode_runs
 from edge_sam.errors import EdgeSamError
 from edge_sam.inference.found_masks import FoundMask, bounding_box, without_duplicates
 from edge_sam.inference.image_crops import image_crops, layer_point_grids
-from edge_sam.inference.point_answers import Quality, good_answers
+from edge_sam.inference.point_answers import PointAnswers, Quality
+from edge_sam.inference.point_sparing import unspared_points
 from edge_sam.inference.predictor import SamPredictor
 from edge_sam.inference.small_regions import remove_small_regions
 from edge_sam.inference.window import Window
@@ -45,7 +46,8 @@ class SamAutomaticMaskGenerator:
         min_mask_region_area: islands and holes of fewer pixels are removed from masks; 0 for none.
         output_mode: ``binary_mask``: bool (H, W); ``uncompressed_rle``: COCO's run lengths as a list; ``coco_rle``: as
             text.
-        spare_points: do not ask where a mask was found already: faster, and may miss parts of what was found.
+        spare_points: faster, and may miss a little: do not ask in the midst of what was found, and do not make masks
+            that repeat a found one.
 
     Raises:
         EdgeSamError: a setting out of range; both or none of ``points_per_side`` and ``point_grids``.
@@ -109,38 +111,38 @@ class SamAutomaticMaskGenerator:
         height, width = pixels.shape[:2]
         quality = Quality(self.pred_iou_thresh, self.stability_score_thresh, self.stability_score_offset)
         self.predictor.set_image(pixels[crop.top : crop.bottom, crop.left : crop.right])
+        answers = PointAnswers(self.predictor, crop, (height, width), quality, self.spare_points)
         points = grid * crop.shape[::-1]
         masks: list[FoundMask] = []
-        for batch in self._spared_batches(points, crop, height, masks) if self.spare_points else self._batches(points):
-            masks += good_answers(self.predictor, batch, crop, (height, width), quality)
+        for batch in self._batches(points, grid, crop, height, masks):
+            masks += answers.good(points[batch])
         self.predictor.reset_image()
         return self._best(masks)
 
     def _best(self, masks: Sequence[FoundMask]) -> list[FoundMask]:
         return without_duplicates(masks, [mask.predicted_iou for mask in masks], self.box_nms_thresh)
 
-    def _batches(self, points: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-        return (points[at : at + self.points_per_batch] for at in range(0, len(points), self.points_per_batch))
+    def _batches(
+        self,
+        points: NDArray[np.float64],
+        grid: NDArray[np.float64],
+        crop: Window,
+        height: int,
+        found: Sequence[FoundMask],
+    ) -> Iterator[NDArray[np.int64]]:
+        """Deal out which points (n, 2) of a crop to ask, as far as ``found``, which grows, is known."""
+        if not self.spare_points:
+            every = np.arange(len(points))
+            yield from (every[at : at + self.points_per_batch] for at in range(0, len(every), self.points_per_batch))
+            return
+        columns, rows = (points + np.array([crop.left, crop.top])).astype(np.int64).T
 
-    def _spared_batches(
-        self, points: NDArray[np.float64], crop: Window, height: int, found: Sequence[FoundMask]
-    ) -> Iterator[NDArray[np.float64]]:
-        """Deal out those points (n, 2) of a crop that no mask covers, as far as ``found``, which grows, is known.
+        def masks_at() -> NDArray[np.bool_]:
+            # Only masks that would be returned count: duplicates differ a little, where they meet others.
+            covered = [covers(mask.runs, rows, columns, height) for mask in self._best(found)]
+            return np.array(covered, dtype=bool).reshape(-1, len(points)).T
 
-        Only masks that would be returned count. So a point is asked after all where a mask turned out to be another's
-        duplicate.
-        """
-        points = np.random.default_rng(0).permutation(points)  # early masks should come from everywhere
-        while len(points):
-            columns, rows = (points + np.array([crop.left, crop.top])).astype(np.int64).T
-            covered = np.zeros(len(points), dtype=bool)
-            for mask in self._best(found):
-                covered |= covers(mask.runs, rows, columns, height)
-            chosen = np.flatnonzero(~covered)[: self.points_per_batch]
-            if not len(chosen):
-                return
-            yield points[chosen]
-            points = np.delete(points, chosen, axis=0)
+        yield from unspared_points(grid, masks_at, self.points_per_batch)
 
     def _clean(self, masks: Sequence[FoundMask], size: tuple[int, int]) -> list[FoundMask]:
         """Remove small regions; of masks that have become alike, one that was clean before stays."""

@@ -50,57 +50,23 @@ class Attention(nn.Module):
         self.q_proj.bias.zero_()
         self.k_proj.bias.zero_()
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, fold: bool = False) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from ``q`` (N, L, C) to ``k`` and ``v`` (N, S, C): (N, L, C).
 
-        A batch of one is meant for all of the others. ``fold``: project the few to the many instead of the many, where
-        that is less work. The numbers are the same but for rounding.
+        A batch of one is meant for all of the others.
         """
-        if fold:
-            if len(k) == 1 < len(q):
-                return self.forward(q.flatten(0, 1)[None], k, v, fold).view_as(q)
-            # Multiplications, up to the factor positions x C: of projecting the few, and of projecting the many.
-            inner_dim, prompts = self.q_proj.out_features, max(len(q), len(k))
-            if q.shape[1] < k.shape[1] and prompts * self.num_heads * q.shape[1] < len(k) * inner_dim:
-                return self._attend_from_few(q, k, v)
-            if q.shape[1] > k.shape[1] and 2 * prompts * self.num_heads * k.shape[1] < (len(q) + prompts) * inner_dim:
-                return self._attend_to_few(q, k, v)
-        q, k, v = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
+        q, k, v = (self.split_heads(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
         out: Tensor = self.out_proj(attend(q, k, v).transpose(1, 2).flatten(2))
         return out
 
-    def _attend_from_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Project the few queries to keys, instead of all keys to queries; and values after they are summed up.
-
-        q (W k + b) is (q W) k + q b, whose last term the softmax does not see; its weights sum to 1.
-        """
-        of_queries = self._heads(self.q_proj(q)) / math.sqrt(self._head_dim)
-        scores = (of_queries @ self._by_head(self.k_proj.weight)).flatten(1, 2) @ k.mT
-        attended = torch.unflatten(scores.softmax(dim=-1) @ v, 1, (self.num_heads, q.shape[1]))
-        of_values = attended @ self._by_head(self.v_proj.weight).mT + self.v_proj.bias.view(-1, 1, self._head_dim)
-        out: Tensor = self.out_proj(of_values.transpose(1, 2).flatten(2))
-        return out
-
-    def _attend_to_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Project the few keys to queries, instead of all queries to keys; and the few values to the outcome."""
-        of_keys = self._heads(self.k_proj(k)) / math.sqrt(self._head_dim)
-        offset = of_keys @ self.q_proj.bias.view(-1, self._head_dim, 1)
-        scores = (of_keys @ self._by_head(self.q_proj.weight)).flatten(1, 2) @ q.mT + offset.flatten(1, 2)
-        weights = torch.unflatten(scores, 1, (self.num_heads, k.shape[1])).softmax(dim=2).flatten(1, 2)
-        outcomes = self._heads(self.v_proj(v)) @ self._by_head(self.out_proj.weight.T)
-        return torch.baddbmm(self.out_proj.bias, weights.mT, outcomes.flatten(1, 2))
-
     @property
-    def _head_dim(self) -> int:
+    def head_dim(self) -> int:
+        """Channels of each head."""
         return self.q_proj.out_features // self.num_heads
 
-    def _by_head(self, weight: Tensor) -> Tensor:
-        """Split a weight (heads * C', C) into (heads, C', C)."""
-        return torch.unflatten(weight, 0, (self.num_heads, -1))
-
-    def _heads(self, x: Tensor) -> Tensor:
+    def split_heads(self, x: Tensor) -> Tensor:
         """Split (N, L, C) into (N, heads, L, C / heads)."""
-        return torch.unflatten(x, 2, (self.num_heads, self._head_dim)).transpose(1, 2)
+        return torch.unflatten(x, 2, (self.num_heads, -1)).transpose(1, 2)
 
 
 class TwoWayAttentionBlock(nn.Module):
@@ -118,21 +84,24 @@ class TwoWayAttentionBlock(nn.Module):
         self.norm4 = nn.LayerNorm(embed_dim)
         self.cross_attn_image_to_token = Attention(embed_dim, num_heads, downsample_rate)
 
-    def forward(
-        self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor, fold: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Update tokens (N, T, C) and image (N, h*w, C); ``fold`` as in :class:`Attention`."""
+    def forward(self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
+        """Update tokens (N, T, C) and image (N, h*w, C)."""
+        tokens = self.attend_to_tokens(tokens, token_pe)
+        image_key = image + image_pe
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pe, image_key, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.cross_attn_image_to_token(image_key, tokens + token_pe, tokens))
+        return tokens, image
+
+    def attend_to_tokens(self, tokens: Tensor, token_pe: Tensor) -> Tensor:
+        """Let tokens (N, T, C) attend to each other, the first step."""
         if self.is_first:  # the tokens still are their own position encoding
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
             q = tokens + token_pe
             tokens = tokens + self.self_attn(q, q, tokens)
-        tokens = self.norm1(tokens)
-        image_key = image + image_pe
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pe, image_key, image, fold))
-        tokens = self.norm3(tokens + self.mlp(tokens))
-        image = self.norm4(image + self.cross_attn_image_to_token(image_key, tokens + token_pe, tokens, fold))
-        return tokens, image
+        normed: Tensor = self.norm1(tokens)
+        return normed
 
 
 class TwoWayTransformer(nn.Module):
@@ -156,24 +125,21 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = Attention(embed_dim, num_heads, downsample_rate)
         self.norm_final_attn = nn.LayerNorm(embed_dim)
 
-    def forward(self, image: Tensor, image_pe: Tensor, token_pe: Tensor, fold: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, image_pe: Tensor, token_pe: Tensor) -> tuple[Tensor, Tensor]:
         """Run the transformer.
 
         Args:
             image: (N, C, h, w), or (1, C, h, w) for all.
             image_pe: its position encoding, (1, C, h, w).
             token_pe: the prompt tokens (N, T, C), which serve as their own position encoding.
-            fold: see :class:`Attention`.
 
         Returns:
             tokens (N, T, C) and image (N, h*w, C).
         """
         image = image.flatten(2).transpose(1, 2)
-        if fold:  # sums take the layout of their first term
-            image = image.contiguous()
         image_pe = image_pe.flatten(2).transpose(1, 2)
         tokens = token_pe
         for layer in self.layers:
-            tokens, image = layer(tokens, image, token_pe, image_pe, fold)
-        attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image, fold)
+            tokens, image = layer(tokens, image, token_pe, image_pe)
+        attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         return self.norm_final_attn(tokens + attended), image

@@ -24,7 +24,10 @@ class Points(nn.Module):
         self.no_mask_embed = nn.Embedding(1, 1)
 
     def forward(self, points, boxes, masks):
-        assert boxes is None and masks is None and (points[1] == 1).all()
+        assert boxes is None and masks is None
+        if points is None:
+            return None, None
+        assert (points[1] == 1).all()
         return points[0], None
 
     def get_dense_pe(self):
@@ -37,8 +40,9 @@ class LikenessDecoder(nn.Module):
     def __init__(self):
         super().__init__()
         self.points = 0
+        self.masks = 0
 
-    def forward(self, colours, pe, sparse, dense, num_multimask_outputs, fold=False):
+    def forward(self, colours, pe, sparse, dense, num_multimask_outputs):
         assert len(colours) == 1 and num_multimask_outputs == 3
         self.points += len(sparse)
         column, row = (sparse[:, 0] / 4).long().clamp(max=63).T
@@ -46,6 +50,31 @@ class LikenessDecoder(nn.Module):
         difference = (colours - of_point[:, :, None, None]).norm(dim=1)
         logits = 10 * (torch.tensor([0.15, 0.6, 1.5])[None, :, None, None] - difference[:, None])
         return logits, 0.5 + 0.5 * torch.sin(1000 * (logits.mean(dim=(2, 3)) + of_point.sum(1)[:, None])) ** 2
+
+    def for_one_image(self, colours, pe, dense, num_multimask_outputs):
+        return LikenessCandidates(self, (colours, pe), (dense, num_multimask_outputs))
+
+
+class LikenessCandidates:
+    """Five prompts at a time; in the place of SharedImageDecoder and its Candidates."""
+
+    def __init__(self, decoder, before, behind, sparse=None):
+        self.arguments = decoder, before, behind
+        if sparse is not None:
+            self.all, self.iou = decoder(*before, sparse, *behind)
+
+    def candidates(self, sparse):
+        for part in sparse.split(5):
+            yield LikenessCandidates(*self.arguments, part)
+
+    def logits(self, wanted):
+        self.arguments[0].masks += int(wanted.sum())
+        return self.all[wanted]
+
+    def samples(self, wanted, positions):
+        row, column = 4 * (positions // 16), 4 * (positions % 16)
+        pixels = [(row + y, column + x) for y in (0, 2) for x in (0, 2)]
+        return torch.cat([self.all[wanted][:, row, column] for row, column in pixels], dim=1)
 
 
 class LikenessSam(nn.Module):

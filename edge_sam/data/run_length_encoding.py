@@ -21,11 +21,16 @@ def encode_crop(crop: NDArray[np.bool_], left: int, top: int, size: tuple[int, i
         (n,): lengths in column order, a run of 0 (perhaps of length 0) first.
     """
     height, width = size
-    columns = np.pad(crop.T.astype(np.int8), ((0, 0), (1, 1)))
-    column, row = np.nonzero(np.diff(columns, axis=1))
+    padded = np.zeros((crop.shape[1], crop.shape[0] + 2), dtype=bool)
+    padded[:, 1:-1] = crop.T
+    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), crop.shape[0] + 1)
+    places = (column + left) * height + row + top
     # Where a run reaches the picture's bottom and the next column begins at its top, it ends and begins at one place.
-    places, count = np.unique((column + left) * height + row + top, return_counts=True)
-    runs: NDArray[np.int64] = np.diff(places[count == 1], prepend=0, append=height * width)
+    twice = places[1:] == places[:-1]
+    once = np.ones(len(places), dtype=bool)
+    once[1:][twice] = False
+    once[:-1][twice] = False
+    runs: NDArray[np.int64] = np.diff(places[once], prepend=0, append=height * width)
     return runs if runs[-1] else runs[:-1]
 
 

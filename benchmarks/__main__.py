@@ -3,19 +3,31 @@
 import argparse
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 
-from benchmarks import embedding_store, evaluating, loading, synthesis, training_steps
+from benchmarks import (
+    average_precision,
+    embedding_store,
+    evaluating,
+    everything,
+    inference,
+    loading,
+    synthesis,
+    training_steps,
+)
 from benchmarks.measurement import HEADER, Measurement
 
-MEASURES: dict[str, Callable[[], list[Measurement]]] = {
+MEASURES: dict[str, Callable[[], Iterable[Measurement]]] = {
     "loading": loading.measure,
     "synthesis": synthesis.measure,
     "embedding_store": embedding_store.measure,
     "training_steps": training_steps.measure,
     "evaluating": evaluating.measure,
+    "average_precision": average_precision.measure,
+    "inference": inference.measure,
+    "everything": everything.measure,
 }
 
 

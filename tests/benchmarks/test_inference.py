@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from benchmarks import inference
+from edge_sam.modeling.registry import build_sam
+
+
+def test_each_decoder_is_compared_with_the_repeated_image(monkeypatch):
+    monkeypatch.setattr(inference, "_onnx_encoders", lambda sam, folder: {})
+    rows = list(inference.measure(inference.Sizes(image_size=64, repeats=1, prompts=(1, 3))))
+    assert [row.what.split(",")[0] for row in rows] == [
+        "encode a picture",
+        *3 * ["decode 1 point"],
+        *3 * ["decode 3 points"],
+    ]
+    assert all(row.value > 0 and row.baseline_value > 0 for row in rows)
+    assert len({row.baseline_value for row in rows[1:4]}) == 1  # one baseline for the three
+    assert rows[0].row().startswith("| encode a picture, folded, 64 px |")
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_onnx_encoders_answer_as_the_model(tmp_path):
+    torch.manual_seed(0)
+    sam = build_sam("rep_vit_m1", 64).eval()
+    forms = inference._onnx_encoders(sam, tmp_path)
+    assert list(forms) == ["ONNX Runtime float", "ONNX Runtime int8"]
+    exact, rounded = (form()[0] for form in forms.values())
+    assert exact.shape == rounded.shape == (1, 256, 4, 4)
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.95 * (tmp_path / "float.onnx").stat().st_size

@@ -1,6 +1,7 @@
 """A comparison on the terminal."""
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from edge_sam.evaluation.bootstrap import SHARE
@@ -13,14 +14,14 @@ def render_table(comparison: Comparison) -> RenderableType:
     table = Table(title=f"{comparison.dataset}: mean IoU, {SHARE:.0%} interval by image")
     table.add_column("prompt")
     for name in comparison.models:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for number, name in enumerate(comparison.rounds):
         cells = [_value(estimates[number]) for estimates in comparison.estimates]
         differences = [_difference(of_model[number]) if of_model else "" for of_model in comparison.differences]
         table.add_row(
             name, *(f"{cell}\n{difference}".rstrip() for cell, difference in zip(cells, differences, strict=True))
         )
-    return Group(table, comparison_line(comparison))
+    return Group(table, escape(comparison_line(comparison)))
 
 
 def _value(estimate: Estimate) -> str:

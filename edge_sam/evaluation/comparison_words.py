@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import edge_sam
-from edge_sam.evaluation.comparison import Comparison
+from edge_sam.evaluation.comparison import Comparison, Estimate
 from edge_sam.evaluation.protocols import EvaluationProtocol
 
 _HASH_DIGITS = 12
@@ -31,18 +31,24 @@ def prompt_name(protocol: EvaluationProtocol) -> str:
 
 
 def finding(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Say how each model compares with the first after the first prompts, where other images would hardly change it."""
+    """Say how each model compares with the first, after the first prompts and after all clicks.
+
+    A difference counts as one where its interval leaves out zero: where other images would hardly change its sign.
+    """
     first, *others = comparisons[0].models
     for number, name in enumerate(others, start=1):
-        said = []
-        for comparison in comparisons:
-            difference = comparison.differences[number][0]
-            if difference.sign:
-                verb = "better" if difference.sign > 0 else "worse"
-                where = f"{prompt_name(comparison.results[0].protocol)} on {comparison.dataset}"
-                said.append(f"{abs(difference.value):.3f} {verb} by {where}")
-        if not said:
-            yield f"{name} and {first} cannot be told apart by these images."
-        else:
-            rest = "" if len(said) == len(comparisons) else "; otherwise no difference shows"
-            yield f"{name} is {', '.join(said)}, compared with {first}{rest}."
+        said = "; ".join(_difference_in_words(comparison, number, comparisons) for comparison in comparisons)
+        yield f"{name} against {first}: {said}."
+
+
+def _difference_in_words(comparison: Comparison, number: int, among: Sequence[Comparison]) -> str:
+    where = f" on {comparison.dataset}" if len({one.dataset for one in among}) > 1 else ""
+    differences = comparison.differences[number]
+    words = f"by {prompt_name(comparison.results[0].protocol)}{where} {_in_words(differences[0])}"
+    clicks = len(differences) - 1
+    return f"{words}, after {clicks} click{'s' if clicks > 1 else ''} {_in_words(differences[-1])}" if clicks else words
+
+
+def _in_words(difference: Estimate) -> str:
+    kind = {1: "better", -1: "worse", 0: ""}[difference.sign]
+    return f"{abs(difference.value):.3f} {kind}" if kind else "no difference"

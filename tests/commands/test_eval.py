@@ -12,7 +12,7 @@ def data(tmp_path_factory):
 
 
 def evaluate(*arguments):
-    main(["eval", *map(str, arguments), "--only-cpu", "--workers", "0"])
+    main(["eval", "--only-cpu", "--workers", "0", *map(str, arguments)])
 
 
 @pytest.mark.slow

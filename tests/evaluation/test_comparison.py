@@ -49,12 +49,12 @@ def test_a_paired_interval_is_narrow_where_models_fail_alike():
     own, between = alike.estimates[1][0], alike.differences[1][0]
     assert between.interval.high - between.interval.low < 1e-6 < own.interval.high - own.interval.low
     assert between.sign == 1 and own.interval.low < alike.estimates[0][0].value < own.interval.high
-    assert list(finding([alike])) == ["two is 0.020 better by box on sa, compared with one."]
+    assert list(finding([alike])) == ["two against one: by box 0.020 better."]
 
 
 def test_no_verdict_where_the_interval_holds_zero(comparison):
     assert comparison.differences[1][0].sign == 0
-    assert list(finding([comparison])) == ["two and one cannot be told apart by these images."]
+    assert list(finding([comparison])) == ["two against one: by box no difference, after 1 click no difference."]
 
 
 def test_histograms_hold_every_instance_once(comparison):

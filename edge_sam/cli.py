@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge_sam import __version__
 from edge_sam.arguments import run_command
+from edge_sam.commands.eval import add_eval
 from edge_sam.commands.everything import add_everything
 from edge_sam.commands.export import add_export
 from edge_sam.commands.info import add_info
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_everything(commands)
     add_label(commands)
     add_export(commands)
+    add_eval(commands)
     add_web(commands)
     chosen = parser.parse_args(arguments)
     chosen.run(chosen)

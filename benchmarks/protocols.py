@@ -152,9 +152,9 @@ def report(chosen: argparse.Namespace, world: World) -> Iterator[str]:
     if chosen.sa1b is not None:
         yield "### Mean IoU on SA-1B's layout, val\n"
         yield from columns(lambda sam: miou_column(sam, _val(chosen, sam, chosen.images), chosen.instances, world))
-        protocol = RecallProtocol(chosen.points_per_side)
-        yield f"### Automatic masks\n\n{protocol.describe()}\n"
-        yield from columns(lambda sam: recall_column(sam, _val(chosen, sam, chosen.recall_images), protocol, world))
+        recall = RecallProtocol(chosen.points_per_side, chosen.pred_iou_thresh, chosen.stability_score_thresh)
+        yield f"### Automatic masks\n\n{recall.describe()}\n"
+        yield from columns(lambda sam: recall_column(sam, _val(chosen, sam, chosen.recall_images), recall, world))
 
 
 def _val(chosen: argparse.Namespace, sam: Sam, images: int) -> Sa1bDataset:
@@ -173,6 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--instances", type=int, metavar="M", help="the first M masks of an image; default all")
     parser.add_argument("--recall-images", type=int, default=20, metavar="N", help="for automatic masks, default 20")
     parser.add_argument("--points-per-side", type=int, default=16, metavar="N", help="for automatic masks, default 16")
+    usual = RecallProtocol()
+    for name in ("pred_iou_thresh", "stability_score_thresh"):
+        option, value = "--" + name.replace("_", "-"), getattr(usual, name)
+        parser.add_argument(
+            option, type=float, default=value, metavar="X", help=f"for automatic masks, default {value}"
+        )
     parser.add_argument("--image-size", type=int, metavar="N", help="of the models, where their files do not tell")
     parser.add_argument("--upsample-mode", choices=("bilinear", "bicubic"), help="likewise")
     chosen = parser.parse_args(arguments)

@@ -115,4 +115,6 @@ def _match(
 def _most(values: NDArray[np.float64], possible: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return where the largest possible value is, of equal ones the last, as COCO takes it; and if there is one."""
     backwards = np.where(possible, values, -1.0)[..., ::-1]
-    return len(values) - 1 - backwards.argmax(axis=-1), possible.any(axis=-1)
+    place: NDArray[np.int64] = len(values) - 1 - backwards.argmax(axis=-1)
+    there: NDArray[np.bool_] = possible.any(axis=-1)
+    return place, there

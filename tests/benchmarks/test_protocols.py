@@ -57,6 +57,19 @@ def test_ap_and_recall_have_intervals(coco, tmp_path):
     assert list(cells) == ["AR@10", "AR@100", "AR@1000"] and data.startswith("2 images, ")
 
 
+def test_the_command_writes_the_tables(monkeypatch, tmp_path):
+    file = tmp_path / "likeness.pth"
+    file.write_bytes(b"likeness")
+    monkeypatch.setattr(protocols, "load_sam", lambda *_: LikenessSam())
+    monkeypatch.setattr(protocols, "miou_column", lambda *_: ({"box, exact": "1"}, "data"))
+    root = write_sa1b(tmp_path / "data", "val", 2, size=(96, 128))
+    options = ["--sa1b", root, "--points-per-side", 3, "--pred-iou-thresh", 0.5, "--stability-score-thresh", 0.6]
+    protocols.main([str(file), "--output", str(tmp_path / "tables.md"), *map(str, options)])
+    text = (tmp_path / "tables.md").read_text()
+    assert "| box, exact | 1 |" in text and "3 x 3 points; predicted IoU > 0.5, stability >= 0.6" in text
+    assert "| AR@1000 | 0." in text and "| AR@1000 | 0.000" not in text
+
+
 def test_models_stand_side_by_side():
     columns = {"one": ({"a": "1", "b": "2"}, "data x"), "two": ({"a": "3"}, "data y")}
     assert list(protocols.table(columns)) == [

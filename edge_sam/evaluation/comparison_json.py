@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import edge_sam
+from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.evaluation.bootstrap import SHARE
 from edge_sam.evaluation.buckets import by_size, by_threshold
 from edge_sam.evaluation.compared_parts import MEASURED_FOLDER, ComparedPart, ComparisonRequest
@@ -44,6 +45,8 @@ def _comparison(part: ComparedPart, number: int, comparison: Comparison) -> dict
         "chosen": comparison.chosen,
         "data_sha256": first.data_sha256,
         "data": asdict(part.data),
+        "unannotated_images": part.dataset.unannotated,
+        "crowds": part.dataset.crowds if isinstance(part.dataset, CocoDataset) else 0,
         "protocol": first.protocol.to_json(),
         "rounds": list(comparison.rounds),
         "images": first.images,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 import edge_sam
+from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.evaluation.bootstrap import DRAWS, SHARE
 from edge_sam.evaluation.buckets import by_size
 from edge_sam.evaluation.case_masks import read_image
@@ -23,8 +24,8 @@ from edge_sam.pages.pictures import Colour
 from edge_sam.pages.rendering import render_page
 
 COLOURS: tuple[Colour, ...] = (
-    (150, 163, 178), (72, 160, 255), (255, 149, 43), (78, 201, 142), (190, 140, 255), (240, 98, 146), (64, 200, 210),
-    (205, 190, 60),
+    (72, 160, 255), (255, 149, 43), (78, 201, 142), (190, 140, 255), (240, 98, 146), (64, 200, 210), (205, 190, 60),
+    (150, 163, 178),
 )  # fmt: skip
 """Of the models in pictures; the style sheet has the same for text, as classes model-0, model-1, ..."""
 
@@ -52,7 +53,10 @@ def render_comparison(request: ComparisonRequest, parts: Sequence[ComparedPart])
             for number, model in enumerate(request.models)
         ],
         parts=[_part(request, part) for part in parts],
-        left_out=[line for comparison in comparisons for line in _left_out(comparison)],
+        left_out=[
+            *(line for part in parts for line in _not_chosen(part)),
+            *(line for comparison in comparisons for line in _left_out(comparison)),
+        ],
         interval=f"{SHARE:.0%}",
         draws=DRAWS,
         provenance=_provenance(request, parts),
@@ -192,6 +196,14 @@ def _figure(
         for number, (name, address) in enumerate(zip(models, drawn.answers, strict=True))
     ]
     return {"kind": case.kind, "name": f"{case.image_id}, mask {case.number}", "panels": panels}
+
+
+def _not_chosen(part: ComparedPart) -> Iterator[str]:
+    name, dataset = part.data.name, part.dataset
+    if dataset.unannotated:
+        yield f"{name}: {dataset.unannotated} of the chosen images are left out: nothing in them is annotated"
+    if isinstance(dataset, CocoDataset) and dataset.crowds:
+        yield f"{name}: {dataset.crowds} crowds are left out: they are no single objects"
 
 
 def _left_out(comparison: Comparison) -> Iterator[str]:

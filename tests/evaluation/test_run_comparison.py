@@ -138,6 +138,16 @@ def test_answers_that_are_no_numbers_are_counted_and_named(photographs, tmp_path
     assert failures[0] == {"image_id": "sa_0_000", "annotation": 0, "round": "box"}
 
 
+def test_what_is_no_single_object_is_counted(tmp_path, pair):
+    write_coco(tmp_path / "data", 3)
+    part = SuitePart("coco", (EvaluationProtocol("box"),))
+    write_comparison(request(pair, tmp_path / "data", tmp_path / "out", part, cases=1))
+    said = text_of((tmp_path / "out" / "report.html").read_text())
+    assert "coco: 2 crowds are left out" in said and "coco: 1 of the chosen images are left out" in said
+    (found,) = json.loads((tmp_path / "out" / "report.json").read_text())["comparisons"]
+    assert (found["images"], found["crowds"], found["unannotated_images"]) == (2, 2, 1)
+
+
 def test_what_cannot_be_compared_is_told_before_the_work(photographs, tmp_path, pair):
     small, large = (disc.model() for disc in pair)
     object.__setattr__(large, "image_size", 128)

@@ -192,25 +192,27 @@ class SharedQueries:
         vectors = attention.split_heads(attention.k_proj(keys)) * attention.head_dim**-0.5
         scores = self._queries.scores(vectors, images, images.rows(self._before))
         weights = torch.unflatten(scores, 1, vectors.shape[1:3]).softmax(dim=2).flatten(1, 2)
-        own_values = attention.split_heads(attention.v_proj(values))
-        return self._normalised(
-            PromptImages(images.scale, torch.cat([images.weights, weights], dim=1), (*images.values, own_values))
-        )
+        values = attention.split_heads(attention.v_proj(values))
+        weights = torch.cat([images.weights, weights, torch.ones_like(weights[:, :1])], dim=1)
+        return self._normalised(PromptImages(images.scale, weights, (*images.values, values)))
 
     def _normalised(self, images: PromptImages) -> PromptImages:
-        """Divide by the standard deviation: its square is the mean over channels of (scale * base + sum of rows)^2."""
+        """Divide by the standard deviation: its square is the mean over channels of (scale * base + sum of rows)^2.
+
+        The last weight is that of the norm's bias, which is added behind the division.
+        """
+        weights = images.weights[:, :-1]
         rows = images.rows(self._centred)
         products = images.rows_like(self._maps_like, self._constants_like) * 2
         squares = self._squares
         if images.scale is not None:
             products *= images.scale[:, None]
             squares = squares * images.scale.square()
-        products.baddbmm_(rows @ rows.mT, images.weights)
-        squares = (squares + products.mul_(images.weights).sum(dim=1)).clamp(min=0)
+        products.baddbmm_(rows @ rows.mT, weights)
+        squares = (squares + products.mul_(weights).sum(dim=1)).clamp(min=0)
         factor = (squares / rows.shape[2] + self._norm.eps).rsqrt()
-        one = torch.ones_like(factor)[:, None]
-        scale = factor if images.scale is None else images.scale * factor
-        return PromptImages(scale, torch.cat([images.weights * factor[:, None], one], dim=1), images.values)
+        weights.mul_(factor[:, None])
+        return PromptImages(factor if images.scale is None else images.scale * factor, images.weights, images.values)
 
 
 def _by_head(vectors: Tensor, shared: Tensor, scale: Tensor | None = None, added: Tensor | None = None) -> Tensor:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _POSITIONS_AT_ONCE = 16384
 """Positions, of all prompts, whose attention is computed at once on a CPU: it stays in the cache."""
 
-_UPSCALED_AT_ONCE = 1024
+_UPSCALED_AT_ONCE = 4096
 """Positions that are upscaled at once on a CPU: each becomes 16 of many channels."""
 
 

@@ -116,5 +116,5 @@ def _most(values: NDArray[np.float64], possible: NDArray[np.bool_]) -> tuple[NDA
     """Return where the largest possible value is, of equal ones the last, as COCO takes it; and if there is one."""
     backwards = np.where(possible, values, -1.0)[..., ::-1]
     place: NDArray[np.int64] = len(values) - 1 - backwards.argmax(axis=-1)
-    there: NDArray[np.bool_] = possible.any(axis=-1)
+    there: NDArray[np.bool_] = backwards.max(axis=-1) >= 0
     return place, there

@@ -54,8 +54,9 @@ def load_predictor(chosen: argparse.Namespace) -> Any:  # noqa: ANN401 - of PyTo
     if chosen.enable_onnx:
         from edge_sam.runtime.onnx_graphs import OnnxSamPredictor
 
-        stem: Path = chosen.checkpoint.with_suffix("")
-        return OnnxSamPredictor(*(stem.with_name(f"{stem.name}_{part}.onnx") for part in ("encoder", "decoder")))
+        checkpoint: Path = chosen.checkpoint
+        encoder, decoder = (checkpoint.with_name(f"{checkpoint.stem}_{part}.onnx") for part in ("encoder", "decoder"))
+        return OnnxSamPredictor(encoder, decoder)
     from edge_sam.inference.predictor import SamPredictor
 
     return SamPredictor(load_model(chosen))

@@ -93,7 +93,7 @@ def _export(chosen: argparse.Namespace) -> None:
     )
     request = ExportRequest(
         chosen.target,
-        folder / checkpoint.stem,
+        folder / (checkpoint.name if checkpoint.is_dir() else checkpoint.stem),
         description,
         (chosen.part,) if chosen.part else ("encoder", "decoder"),
         chosen.quantize,

@@ -10,14 +10,14 @@ import torch
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.export.graphs import EncoderGraph, ExportedGraph, example_inputs, without_interpolation
-from edge_sam.export.precision import Precision
+from edge_sam.export.precision import Notes, Precision
 from edge_sam.runtime.onnx_graphs import METADATA_KEY
 
 _MOST = {0: 64, 1: 32}
 """Prompts decoded at once, and points of each: Core ML wants to know how many there can be."""
 
 
-def write(graph: ExportedGraph, path: Path, precision: Precision) -> None:
+def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
     """Write a graph for iOS 17, macOS 14 and later; bicubic interpolation in it becomes matrices.
 
     Raises:
@@ -43,6 +43,7 @@ def write(graph: ExportedGraph, path: Path, precision: Precision) -> None:
     )
     model.user_defined_metadata[METADATA_KEY] = graph.description.to_json()
     model.save(str(path))
+    return {}
 
 
 def describe_program(path: Path) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from edge_sam.export.graphs import DecoderGraph, ExportedGraph, PictureDecoderGraph, example_inputs
-from edge_sam.export.precision import Precision
-from edge_sam.export.quantization import halve, quantize_encoder, quantize_linear_weights
+from edge_sam.export.precision import Notes, Precision
+from edge_sam.export.quantization import halve, quantize_decoder, quantize_encoder
 from edge_sam.runtime.graphs import DescribedGraph, GraphDescription
 from edge_sam.runtime.onnx_graphs import METADATA_KEY, OnnxGraph
 
@@ -15,26 +15,30 @@ _LARGEST_MESSAGE = 1_900_000_000
 """Bytes of weights above which they go to a file of their own: protobuf's limit is 2 GiB."""
 
 
-def write(graph: ExportedGraph, path: Path, precision: Precision) -> None:
+def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
     """Write a graph; its free sizes (prompts, points, the picture's) stay free.
 
     Args:
         graph: encoder or decoder.
         path: ``.onnx`` file.
         precision: of its numbers.
+
+    Returns:
+        For an encoder of 8 bits ``float32_layers``: the dense convolutions that are left as they were.
     """
     if precision.quantization is None:
         _write_float32(graph, path)
-        return
+        return {}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
         whole = Path(folder) / "float32.onnx"
         _write_float32(graph, whole)
         if precision.quantization == "fp16":
             halve(whole, path)
         elif isinstance(graph, DecoderGraph | PictureDecoderGraph):
-            quantize_linear_weights(whole, path)
+            quantize_decoder(whole, path)
         else:
-            quantize_encoder(whole, path, precision.samples)
+            return {"float32_layers": quantize_encoder(whole, path, precision.samples)}
+    return {}
 
 
 def read(path: Path, description: GraphDescription) -> DescribedGraph:

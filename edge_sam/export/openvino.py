@@ -9,18 +9,23 @@ import openvino
 
 from edge_sam.export import onnx
 from edge_sam.export.graphs import ExportedGraph
-from edge_sam.export.precision import Precision
+from edge_sam.export.precision import Notes, Precision
 from edge_sam.runtime.graphs import Array, DescribedGraph, GraphDescription
 
 
-def write(graph: ExportedGraph, path: Path, precision: Precision) -> None:
-    """Write a graph; its free sizes stay free. ``fp16`` halves the stored weights alone."""
+def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
+    """Write a graph; its free sizes stay free. ``fp16`` halves the stored weights alone.
+
+    Returns:
+        See :func:`edge_sam.export.onnx.write`.
+    """
     halved = precision.quantization == "fp16"
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
         source = Path(folder) / "graph.onnx"
-        onnx.write(graph, source, replace(precision, quantization=None) if halved else precision)
+        notes = onnx.write(graph, source, replace(precision, quantization=None) if halved else precision)
         model = openvino.Core().read_model(source)
         openvino.save_model(model, path, compress_to_fp16=halved)
+    return notes
 
 
 def read(path: Path, description: GraphDescription) -> DescribedGraph:

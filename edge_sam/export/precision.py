@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from edge_sam.runtime.graphs import Array
 
@@ -22,5 +22,8 @@ class Precision:
     quantization: Quantization | None = None
     samples: Sequence[Mapping[str, Array]] = ()
 
+
+Notes = dict[str, Any]
+"""What a comparison should say of a written file beyond its numbers."""
 
 FLOAT32 = Precision()

@@ -15,7 +15,7 @@ from edge_sam.atomic_writing import write_atomically
 from edge_sam.errors import EdgeSamError
 from edge_sam.export.graphs import decoder_graph, encoder_graph
 from edge_sam.export.parity import Parity, compare
-from edge_sam.export.precision import Precision, Quantization
+from edge_sam.export.precision import Notes, Precision, Quantization
 from edge_sam.export.reference import reference_graphs
 from edge_sam.export.targets import find_target, stored_bytes
 from edge_sam.export.torch_export import TorchGraph
@@ -26,6 +26,7 @@ from edge_sam.runtime.pictures import normalised_square
 Part = Literal["encoder", "decoder"]
 Picture = NDArray[np.uint8]
 
+_OF_THE_DECODER = ("postprocess", "use_stability_score")
 
 _NOT_RUN = (
     "These files run on Apple's systems alone and were not run here: the numbers are of the graphs that were "
@@ -44,6 +45,9 @@ class ExportRequest:
         parts: which of them.
         quantization: None for float32.
         max_miou_loss: the gate, in points.
+
+    Raises:
+        EdgeSamError: a gate below 0, or what a part that is not exported should do.
     """
 
     target: str
@@ -52,6 +56,15 @@ class ExportRequest:
     parts: Sequence[Part] = ("encoder", "decoder")
     quantization: Quantization | None = None
     max_miou_loss: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.max_miou_loss >= 0:
+            raise EdgeSamError(f"the largest mIoU loss is {self.max_miou_loss} points; it should be 0 or more")
+        asked: dict[Part, tuple[str, ...]] = {"encoder": ("preprocess",), "decoder": _OF_THE_DECODER}
+        for part, names in asked.items():
+            for name in names:
+                if part not in self.parts and getattr(self.description, name):
+                    raise EdgeSamError(f"{name.replace('_', ' ')} is the {part}'s, which is not exported: ask for both")
 
     @property
     def name(self) -> str:
@@ -68,12 +81,14 @@ class ExportReport:
         parity: what was found.
         programs: by part, operations and shapes of files that nothing runs on this machine. Then ``parity`` is of the
             graphs that were converted.
+        notes: what else there is to say.
         parity_file: where it is written.
     """
 
     files: dict[Part, Path]
     parity: Parity
     programs: dict[Part, dict[str, Any]]
+    notes: Notes
     parity_file: Path
 
 
@@ -97,12 +112,14 @@ def export(
     pair: dict[Part, DescribedGraph] = {"encoder": reference.encoder, "decoder": reference.decoder}
     files: dict[Part, Path] = {}
     programs: dict[Part, dict[str, Any]] = {}
+    notes: Notes = {}
     samples = _encoder_samples(request, calibration)
     for part in request.parts:
         graph = (encoder_graph if part == "encoder" else decoder_graph)(sam, request.description)
         files[part] = request.stem.with_name(f"{request.name}_{part}{target.suffix}")
         _prepare_folder(files[part])
-        target.write(graph, files[part], Precision(request.quantization, samples if part == "encoder" else ()))
+        precision = Precision(request.quantization, samples if part == "encoder" else ())
+        notes |= target.write(graph, files[part], precision)
         if target.runtime is None:
             programs[part] = target.describe_program(files[part])
             pair[part] = TorchGraph(graph, request.description)
@@ -110,7 +127,9 @@ def export(
             pair[part] = target.read(files[part], request.description)
     runtime = target.runtime or "converted_graph"
     parity = compare(reference, GraphPair(pair["encoder"], pair["decoder"]), pictures, runtime)
-    report = ExportReport(files, parity, programs, request.stem.with_name(f"{request.name}.{target.name}.parity.json"))
+    report = ExportReport(
+        files, parity, programs, notes, request.stem.with_name(f"{request.name}.{target.name}.parity.json")
+    )
     write_atomically(report.parity_file, json.dumps(_as_tree(report, request), indent=2) + "\n")
     _check_gate(report, request.max_miou_loss)
     return report
@@ -143,6 +162,7 @@ def describe(report: ExportReport) -> str:
             f"  masks: mean IoU {parity.mean_mask_iou:.5f}, worst {parity.worst_mask_iou:.5f}",
             f"  largest difference: {differences}",
             *(f"  {line}" for line in times),
+            *(f"  {name}: {', '.join(values) or 'none'}" for name, values in report.notes.items()),
             f"  {report.parity_file}",
         ]
     )
@@ -162,6 +182,7 @@ def _as_tree(report: ExportReport, request: ExportRequest) -> dict[str, Any]:
         "graph": asdict(request.description),
         "files": {part: {"name": path.name, "bytes": stored_bytes(path)} for part, path in report.files.items()},
         **asdict(report.parity),
+        **report.notes,
         **({"not_run": _NOT_RUN, "programs": report.programs} if report.programs else {}),
         "miou_loss": report.parity.miou_loss,
         "max_miou_loss": request.max_miou_loss,

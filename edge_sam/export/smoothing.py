@@ -21,16 +21,15 @@ _SHARE = 0.5
 _SMALLEST = 1e-5
 
 
-def smooth(model: onnx.ModelProto, convolutions: Sequence[str], samples: Sequence[Mapping[str, Array]]) -> None:
+def smooth(model: onnx.ModelProto, convolutions: Sequence[str], largest: Mapping[str, NDArray[np.float32]]) -> None:
     """Rewrite a graph in place, which then computes the same.
 
     Args:
         model: float32.
         convolutions: names of nodes; their groups are 1.
-        samples: inputs of the graph, by name.
+        largest: what :func:`largest_inputs` found.
     """
     chosen = set(convolutions)
-    largest = _largest_inputs(model, chosen, samples)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
@@ -53,10 +52,20 @@ def _scale(inputs: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray
     return np.asarray(scale / np.exp(np.log(scale).mean()), np.float32)
 
 
-def _largest_inputs(
-    model: onnx.ModelProto, chosen: set[str], samples: Sequence[Mapping[str, Array]]
+def largest_inputs(
+    model: onnx.ModelProto, convolutions: Sequence[str], samples: Sequence[Mapping[str, Array]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the largest magnitude of each channel of the chosen convolutions' inputs."""
+    """Return the largest magnitude of each channel of what goes into convolutions.
+
+    Args:
+        model: float32.
+        convolutions: names of nodes.
+        samples: inputs of the graph, by name.
+
+    Returns:
+        Name of a tensor -> (C,).
+    """
+    chosen = set(convolutions)
     given = {value.name for value in model.graph.input}
     wanted = sorted({node.input[0] for node in model.graph.node if node.name in chosen} - given)
     watched = onnx.ModelProto()

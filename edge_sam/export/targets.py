@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.export.graphs import ExportedGraph
-from edge_sam.export.precision import FLOAT32, Precision, Quantization
+from edge_sam.export.precision import FLOAT32, Notes, Precision, Quantization
 from edge_sam.runtime.graphs import DescribedGraph, GraphDescription
 
 
@@ -32,16 +32,21 @@ class Target:
     packages: tuple[str, ...] = ()
     quantizations: tuple[Quantization, ...] = ()
 
-    def write(self, graph: ExportedGraph, path: Path, precision: Precision = FLOAT32) -> None:
-        """Write a graph as a file.
+    def write(self, graph: ExportedGraph, path: Path, precision: Precision = FLOAT32) -> Notes:
+        """Write a graph as a file; return what a comparison should say of it.
 
         Raises:
-            EdgeSamError: a package of this target is not installed, or it has no such precision.
+            EdgeSamError: a package of this target is not installed, it has no such precision, or the file cannot be
+                written.
         """
         wanted = precision.quantization
         if wanted is not None and wanted not in self.quantizations:
             raise EdgeSamError(f"{self.name} is not written in {wanted}, but in {' or '.join(self._precisions())}")
-        cast(Callable[[ExportedGraph, Path, Precision], None], self._function("write"))(graph, path, precision)
+        write = cast(Callable[[ExportedGraph, Path, Precision], Notes], self._function("write"))
+        try:
+            return write(graph, path, precision)
+        except OSError as error:
+            raise EdgeSamError(f"{path}: cannot be written ({error.strerror or error})") from error
 
     def read(self, path: Path, description: GraphDescription) -> DescribedGraph:
         """Return what runs a written file.
@@ -72,6 +77,7 @@ _TARGETS = {
         Target("onnx", ".onnx", "onnxruntime", "onnx", _ONNX, ("int8", "fp16")),
         Target("openvino", ".xml", "openvino", "openvino", (*_ONNX, "openvino"), ("int8", "fp16")),
         Target("coreml", ".mlpackage", None, "coreml", ("coremltools",), ("fp16",)),
+        Target("litert", ".tflite", "litert", "litert", ("litert_torch", "ai_edge_litert")),
         Target("torch.export", ".pt2", "torch.export", "torch_export"),
         Target("torchscript", ".torchscript", "torchscript", "torchscript"),
     )

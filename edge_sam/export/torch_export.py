@@ -6,17 +6,18 @@ from pathlib import Path
 import torch
 
 from edge_sam.export.graphs import ExportedGraph, example_inputs
-from edge_sam.export.precision import Precision
+from edge_sam.export.precision import Notes, Precision
 from edge_sam.runtime.graphs import Array, DescribedGraph, GraphDescription
 
 
-def write(graph: ExportedGraph, path: Path, precision: Precision) -> None:
-    """Write a graph; its free sizes stay free. There is float32 alone."""
+def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
+    """Write a graph; its free sizes stay free. There is float32 alone, and nothing to note."""
     assert precision.quantization is None
     inputs, free_sizes = example_inputs(graph)
     with torch.no_grad():
         program = torch.export.export(graph, (), inputs, dynamic_shapes=free_sizes)
     torch.export.save(program, path)
+    return {}
 
 
 def read(path: Path, description: GraphDescription) -> DescribedGraph:

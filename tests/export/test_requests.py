@@ -1,0 +1,58 @@
+"""What is refused before anything is exported."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from edge_sam.errors import EdgeSamError
+from edge_sam.export import targets
+from edge_sam.export.run import ExportRequest
+from edge_sam.runtime.graphs import GraphDescription
+
+
+def test_what_a_part_should_do_that_is_not_exported_is_refused(tmp_path):
+    for part, option, other in (
+        ("encoder", "postprocess", "decoder"),
+        ("encoder", "use_stability_score", "decoder"),
+        ("decoder", "preprocess", "encoder"),
+    ):
+        description = GraphDescription(64, **{option: True})
+        with pytest.raises(EdgeSamError, match=f"{option.replace('_', ' ')} is the {other}'s, which is not exported"):
+            ExportRequest("onnx", tmp_path / "model", description, (part,))
+        assert ExportRequest("onnx", tmp_path / "model", description, (other,)).parts == (other,)
+
+
+@pytest.mark.parametrize("loss", [-0.1, float("nan")])
+def test_a_gate_that_nothing_passes_is_refused(loss, tmp_path):
+    with pytest.raises(EdgeSamError, match="should be 0 or more"):
+        ExportRequest("onnx", tmp_path / "model", GraphDescription(64), max_miou_loss=loss)
+
+
+def test_a_file_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    def write(graph, path, precision):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(targets.importlib, "import_module", lambda name: SimpleNamespace(write=write))
+    with pytest.raises(EdgeSamError, match=r"encoder.pt2: cannot be written \(Permission denied\)"):
+        targets.find_target("torch.export").write(None, tmp_path / "encoder.pt2")
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: None)
+    for name in ("onnx", "openvino", "coreml", "litert"):
+        with pytest.raises(EdgeSamError, match=rf"{name} needs the package .*pip install 'edge-sam\[{name}\]'"):
+            targets.find_target(name).write(None, tmp_path / "model")
+
+
+def test_every_target_of_the_command_is_known():
+    from edge_sam.commands.export import _TARGETS
+
+    assert sorted(_TARGETS) == sorted(targets.TARGET_NAMES)
+
+
+def test_unknown_targets_and_precisions_are_named(tmp_path):
+    with pytest.raises(EdgeSamError, match="tflite: no such target; known are onnx"):
+        targets.find_target("tflite")
+    precision = SimpleNamespace(quantization="int8")
+    with pytest.raises(EdgeSamError, match="coreml is not written in int8, but in float32 or fp16"):
+        targets.find_target("coreml").write(None, tmp_path / "model", precision)

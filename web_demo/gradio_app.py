@@ -101,8 +101,11 @@ def make_page(predictor: SharedPredictor) -> gr.Blocks:
         with gr.Row():
             undo, clear = gr.Button("Undo"), gr.Button("Clear")
 
-        shown = [clicks, image, line]
-        answer = _with_errors(lambda picture, clicks, count: (clicks, *show(predictor, picture, clicks, count)))
+        @_with_errors
+        def answer(picture: EmbeddedPicture | None, clicks: Clicks, count: int) -> Shown:
+            return show(predictor, picture, clicks, count)
+
+        shown = [image, line]
         image.upload(_with_errors(predictor.embed), image, picture).success(
             lambda: Clicks(), None, clicks
         ).success(answer, [picture, clicks, count], shown)  # fmt: skip

@@ -132,8 +132,8 @@ class Browser:
         command = [
             program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--no-first-run", "--disable-gpu",
             "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-            "--disable-extensions", "--disable-sync", "--disable-breakpad", "--hide-scrollbars", "--mute-audio", f"--user-data-dir={profile}",
-            *options, "about:blank",
+            "--disable-extensions", "--disable-sync", "--disable-breakpad", "--hide-scrollbars", "--mute-audio",
+            f"--user-data-dir={profile}", *options, "about:blank",
         ]  # fmt: skip
         # The shell puts the pipe's ends where Chromium looks for them.
         plumbing = f'exec 3<&{their_input} 4>&{their_output}; exec "$@"'

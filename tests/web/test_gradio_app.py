@@ -75,6 +75,36 @@ def test_no_file_outside_of_the_uploads_is_read_or_served(address, tmp_path):
     assert embed(address, outside) == "error"
 
 
+class Visitor:
+    """What the page's script does: events with the visitor's state on the server."""
+
+    def __init__(self, address):
+        self.address = f"{address}gradio_api/"
+        self.functions = {it["api_name"]: it["id"] for it in httpx.get(f"{address}config").json()["dependencies"]}
+
+    def trigger(self, name, data, event=None):
+        body = {"fn_index": self.functions[name], "data": data, "event_data": event, "session_hash": "visitor"}
+        assert httpx.post(f"{self.address}queue/join", json=body, timeout=60).status_code == 200
+        lines = httpx.get(f"{self.address}queue/data", params={"session_hash": "visitor"}, timeout=60).text.splitlines()
+        told = [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
+        done = next(message for message in told if message["msg"] == "process_completed")
+        assert done["success"], done
+        return done["output"]["data"]
+
+
+@pytest.mark.slow
+def test_a_click_in_the_page_draws_a_mask(address):
+    visitor = Visitor(address)
+    path = upload(address, png()).json()[0]
+    visitor.trigger("embed", [{"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}])
+    visitor.trigger("add_click", [None, None, "add"], {"index": [40, 30], "value": None})
+    image, line = visitor.trigger("answer", [None, None, 3])
+    assert line.startswith("score 3.00")
+    drawn = Image.open(io.BytesIO(httpx.get(image["url"]).content))
+    assert drawn.size == (80, 60)
+    assert drawn.convert("RGB").getpixel((40, 24)) != drawn.convert("RGB").getpixel((2, 2))
+
+
 def test_clicks_draw_masks(app, tmp_path):
     shared = SharedPredictor(GraphPredictor(disc_graphs()))
     (tmp_path / "a.png").write_bytes(png())

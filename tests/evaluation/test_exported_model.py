@@ -1,10 +1,13 @@
 """Graphs in Python in the place of exported ones: what is asked of them and what becomes of the answers."""
 
 import numpy as np
+import pytest
 import torch
 
+from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.answers import ask
-from edge_sam.evaluation.exported_model import ExportedSam
+from edge_sam.evaluation.exported_model import ExportedSam, check_protocol
+from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.prompts.batch import Prompts
 from edge_sam.runtime.graphs import GraphDescription, GraphPair
 
@@ -66,3 +69,16 @@ def test_the_masks_that_are_asked_for_are_taken():
     for count, kept in ((1, 0.0), (3, 2.0), (4, 2.0)):
         answers = ask(sam, torch.zeros(1, 256, 4, 4), (64, 64), prompts, count, "score")
         assert answers.masks[0, 0, 0, 0] == kept
+
+
+def test_a_protocol_that_an_export_cannot_answer_is_told():
+    box, of_three = EvaluationProtocol("box"), EvaluationProtocol("box", num_multimask_outputs=3)
+    stable = GraphDescription(64, num_multimask_outputs=3, use_stability_score=True)
+    with pytest.raises(EdgeSamError, match="a.onnx: box: this decoder was exported with 3 masks a prompt, not 1"):
+        check_protocol(stable, box, "a.onnx")
+    with pytest.raises(EdgeSamError, match="exported with stability scores and does not predict the IoU"):
+        check_protocol(stable, of_three, "a.onnx")
+    check_protocol(stable, EvaluationProtocol("box", num_multimask_outputs=3, multimask_select="oracle"), "a.onnx")
+    for description in (GraphDescription(64), GraphDescription(64, num_multimask_outputs=3)):
+        check_protocol(description, of_three, "a.onnx")
+    check_protocol(GraphDescription(64, use_stability_score=True), box, "a.onnx")

@@ -68,17 +68,18 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, val_split, stop_afte
         assert one.path.read_bytes() == other.path.read_bytes()
 
 
-def test_a_batch_that_only_one_protocol_has_is_measured_for_the_other(tmp_path, val_split):
-    expected = [one.result() for one in measured(tmp_path, Disc("a"), val_split)]
-    data = MeasuredData("sa", val_split.identity(), len(val_split), None)
-    path = Measurement(tmp_path, Disc("a").model(), PROTOCOLS[1], data, False).path
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:-2]))
-    for pace in (PACE, Pace(image_batch=3, num_workers=0)):
-        for one, other in zip(measured(tmp_path, Disc("a"), val_split, pace=pace), expected, strict=True):
-            assert one.result().image_ids == other.image_ids
-            np.testing.assert_allclose(one.result().iou, other.iou, atol=1e-6)
-        path.write_bytes(b"".join(lines[:2]))
+@pytest.mark.parametrize("image_batch", [2, 3])
+def test_protocols_that_were_left_at_different_images_go_on_together(tmp_path, val_split, image_batch):
+    expected = measured(tmp_path, Disc("a"), val_split)
+    results = [one.result() for one in expected]
+    for one, batches in zip(expected, (1, 2), strict=True):
+        one.path.write_bytes(b"".join(one.path.read_bytes().splitlines(keepends=True)[: 1 + batches]))
+    disc = Disc("a")
+    found = measured(tmp_path, disc, val_split, pace=Pace(image_batch=image_batch, num_workers=0))
+    assert sum(disc.encoded) == len(val_split) - 2
+    for one, other in zip(found, results, strict=True):
+        assert one.result().image_ids == other.image_ids
+        np.testing.assert_allclose(one.result().iou, other.iou, atol=1e-6)
 
 
 def test_everything_that_changes_numbers_has_a_file_of_its_own(tmp_path, photographs, val_split, monkeypatch):

@@ -74,7 +74,7 @@ def test_the_masks_that_are_asked_for_are_taken():
 def test_a_protocol_that_an_export_cannot_answer_is_told():
     box, of_three = EvaluationProtocol("box"), EvaluationProtocol("box", num_multimask_outputs=3)
     stable = GraphDescription(64, num_multimask_outputs=3, use_stability_score=True)
-    with pytest.raises(EdgeSamError, match="a.onnx: box: this decoder was exported with 3 masks a prompt, not 1"):
+    with pytest.raises(EdgeSamError, match=r"a.onnx: box: this decoder was exported with 3 masks a prompt, not 1"):
         check_protocol(stable, box, "a.onnx")
     with pytest.raises(EdgeSamError, match="exported with stability scores and does not predict the IoU"):
         check_protocol(stable, of_three, "a.onnx")

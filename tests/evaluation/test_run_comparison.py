@@ -171,6 +171,9 @@ def test_the_place_of_a_data_set(photographs, tmp_path):
     write_coco(tmp_path, 3)
     for path in (inside, inside / "SA-1B"):
         assert len(open_part(SuitePart("sa", (), num_images=2), path, 64)) == 2
+    (tmp_path / "names.txt").write_text("sa_0_004\nsa_0_002\n")
+    listed = open_part(SuitePart("sa", (), num_images=1, image_list=tmp_path / "names.txt"), inside, 64)
+    assert listed.ids == ("sa_0_002", "sa_0_004")
     found = open_part(SuitePart("coco", ()), tmp_path, 64)
     assert isinstance(found, CocoDataset) and found.image_size == 64
 

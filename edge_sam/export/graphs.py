@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from timm.layers import SqueezeExcite
 from torch import Tensor, nn
 
 from edge_sam.modeling.folding import folded
@@ -43,6 +44,7 @@ class EncoderGraph(ExportedGraph):
     def __init__(self, sam: Sam, description: GraphDescription) -> None:
         super().__init__(description)
         self.encoder = folded(sam.image_encoder)
+        _pool_in_two_steps(self.encoder)
         if description.gelu_approximate:
             _approximate_gelu(self.encoder)
 
@@ -244,6 +246,30 @@ def without_interpolation(encoder: nn.Module) -> nn.Module:
     if isinstance(encoder, RepViTImageEncoder) and encoder.fusion is not None:
         encoder.fusion = cast(FeatureFusion, MatrixFusion(encoder.fusion, encoder.image_size // 32))
     return encoder
+
+
+class TwoStepSqueezeExcite(nn.Module):
+    """Attention over channels, whose means are taken along rows, then along columns.
+
+    ONNX Runtime adds up all positions one after the other: at 1024 px that costs an embedding a digit.
+    """
+
+    def __init__(self, block: SqueezeExcite) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh the channels of (B, C, h, w)."""
+        block, pooled = self.block, x.mean(3, keepdim=True).mean(2, keepdim=True)
+        return x * cast(Tensor, block.gate(block.fc2(block.act(block.bn(block.fc1(pooled))))))
+
+
+def _pool_in_two_steps(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, SqueezeExcite):
+            setattr(module, name, TwoStepSqueezeExcite(child))
+        else:
+            _pool_in_two_steps(child)
 
 
 def _stability_score(logits: Tensor) -> Tensor:

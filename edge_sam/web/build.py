@@ -74,7 +74,7 @@ def build_page(
                           max_miou_loss=request.max_miou_loss),
             pictures, calibration,
         )  # fmt: skip
-        if len(list(Path(temporary).iterdir())) > len(report.files) + 1:
+        if any(path.suffix == ".data" for path in Path(temporary).iterdir()):  # weights beside the graph
             raise EdgeSamError(
                 "this network has more than 2 GiB of weights, which no browser loads: take a smaller one"
             )

@@ -38,7 +38,7 @@ class RecallProtocol:
         stability_score_thresh: bar of the stability score.
         box_nms_thresh: IoU of boxes above which two masks are one.
         crop_n_layers: layers of crops.
-        spare_points: do not ask where a mask was found.
+        spare_points: do not ask in the midst of what was found, nor make masks that repeat.
         limits: recall among so many best masks of an image.
     """
 
@@ -52,7 +52,7 @@ class RecallProtocol:
 
     def describe(self) -> str:
         """Return the whole protocol in one line."""
-        spared = ", none asked where a mask was found" if self.spare_points else ""
+        spared = ", none asked in the midst of what was found, repeated masks left out" if self.spare_points else ""
         crops = f", {self.crop_n_layers} layers of crops" if self.crop_n_layers else ""
         return (
             f"automatic masks from {self.points_per_side} x {self.points_per_side} points{spared}{crops}; predicted "

@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         value = getattr(usual, name)
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=type(value), default=value, metavar="N", help=f"{text} (default {value})")
-    parser.add_argument("--spare-points", action="store_true", help="do not ask where a mask was found")
+    parser.add_argument("--spare-points", action="store_true", help="ask and make less where masks were found: faster")
     parser.add_argument("--points-per-batch", type=int, default=64, metavar="N", help="points decoded at once")
     parser.add_argument("--output", dest="json", type=Path, metavar="JSON", help="default: beside the checkpoint")
     return parser

@@ -56,7 +56,9 @@ def written(graph, target: str, onnx_file: Path, folder: Path) -> Path:
     if target == "openvino":
         import openvino
 
-        openvino.save_model(openvino.Core().read_model(onnx_file), path, compress_to_fp16=False)
+        from edge_sam.export.openvino import core
+
+        openvino.save_model(core().read_model(onnx_file), path, compress_to_fp16=False)
         return path
     find_target(target).write(graph, path)
     return path

@@ -264,7 +264,7 @@ def evaluate_average_recall(
         tuple(sorted((recall for part in parts for recall in part[0]), key=lambda recall: recall.index)),
         tuple(sorted(image_id for part in parts for image_id in part[1])),
         tuple(sorted(pair for part in parts for pair in part[2])),
-        tuple(sorted({refusal for part in parts for refusal in part[3]}, key=lambda refusal: refusal.image_id)),
+        tuple(sorted({one for part in parts for one in part[3]}, key=lambda one: (one.image_id, one.reason))),
     )
     if result.instances() == 0:
         refusals = result.refusals

@@ -252,7 +252,7 @@ def collect_result(
         EdgeSamError: there is no instance.
     """
     scores = sorted(scores, key=lambda score: score.index)
-    left_out = tuple(sorted(set(refusals), key=lambda refusal: refusal.image_id))
+    left_out = tuple(sorted(set(refusals), key=lambda refusal: (refusal.image_id, refusal.reason)))
     if not any(score.present.any() for score in scores):
         first = f"; the first refusal: {left_out[0].image_id}: {left_out[0].reason}" if left_out else ""
         raise EdgeSamError(f"no instance can be evaluated in {len(scores)} readable images{first}")

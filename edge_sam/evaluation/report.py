@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 import edge_sam
@@ -53,7 +54,8 @@ def render_results(results: Sequence[MiouResult], checkpoint_sha256: str, chosen
         protocol = result.protocol
         what = (protocol.rounds[0], protocol.mask, protocol.ground_truth)
         table.add_row(*what, *values, str(result.instances), str(result.images))
-    return Group(table, *(_details(result, checkpoint_sha256, chosen) for result in results), *_left_out(results))
+    details = [_details(result, checkpoint_sha256, chosen) for result in results]
+    return Group(table, *map(escape, [*details, *_left_out(results)]))
 
 
 def _details(result: MiouResult, checkpoint_sha256: str, chosen: str) -> str:

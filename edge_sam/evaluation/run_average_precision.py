@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import torch
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 import edge_sam
@@ -178,7 +179,7 @@ def render_result(result: ApResult, checkpoint_sha256: str, chosen: str) -> Rend
     if result.refusals:
         names = [f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals]
         lines.append(f"{len(names)} images or annotations could not be used: {first_names(names)}")
-    return Group(table, *lines)
+    return Group(table, *map(escape, lines))
 
 
 def result_to_json(result: ApResult, checkpoint_sha256: str, chosen: str) -> dict[str, Any]:

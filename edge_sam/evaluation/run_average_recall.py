@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 import edge_sam
@@ -150,7 +151,7 @@ def render(result: AverageRecallResult, line: str) -> RenderableType:
     if result.refusals:
         names = first_names([f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals])
         lines.append(f"{len(result.refusals)} images or annotations could not be read: {names}")
-    return Group(table, *lines)
+    return Group(table, *map(escape, lines))
 
 
 def _interval(result: AverageRecallResult, limit: int) -> str:

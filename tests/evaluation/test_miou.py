@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.data.sa1b import Refusal, Sa1bDataset
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.ground_truth import make_truth
-from edge_sam.evaluation.miou import evaluate_miou
+from edge_sam.evaluation.miou import ImageScores, collect_result, evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
+from edge_sam.evaluation.simulated_user import Measured
 from edge_sam.modeling.registry import build_sam
 from tests.evaluation.disc_sam import DiscSam
 
@@ -122,6 +123,15 @@ def test_broken_images_are_refused_once_and_the_others_measured(photographs, tmp
     np.testing.assert_allclose(result.iou, reference[0].iou[kept], atol=1e-6)
 
 
+def test_refusals_of_an_image_stand_in_one_order_in_every_run():
+    """The order of a set of texts is another one in every process."""
+    one = np.ones(1, dtype=np.int64)
+    measured = Measured(np.ones((1, 1)), None, np.zeros((1, 1), dtype=bool))
+    score = ImageScores(0, "a", "d" * 64, one, one, np.ones(1, dtype=bool), measured)
+    refusals = [Refusal("a", f"annotation {number}: no area", "annotation") for number in range(100, 140)]
+    assert collect_result(PROTOCOLS[0], [score], refusals[::-1]).refusals == tuple(refusals)
+
+
 def test_nothing_to_measure_is_an_error(photographs, tmp_path, alone):
     root = shutil.copytree(photographs, tmp_path / "copy")
     for path in (root / "images" / "val").iterdir():
@@ -175,9 +185,9 @@ def test_workers_are_initialised(val_split, alone, tmp_path):
 SEVERAL_PROCESSES = """
 import json, sys
 import torch
-from edge_sam.data.sa1b import Sa1bDataset
+from edge_sam.data.sa1b import Refusal, Sa1bDataset
 from edge_sam.distributed import process_group
-from edge_sam.evaluation.miou import evaluate_miou
+from edge_sam.evaluation.miou import ImageScores, collect_result, evaluate_miou
 from edge_sam.modeling.registry import build_sam
 from tests.evaluation.test_miou import PROTOCOLS
 

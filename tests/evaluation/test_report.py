@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,14 @@ def test_what_was_left_out_is_told(results):
     assert "box: 1 masks without a pixel left out: sa_9 #1" in text
     assert "box: 1 answers of NaN or infinity count as IoU 0: sa_8 #1 (+2)" in text
     assert "7 of kind image" in text and "sa_0 (image cannot be decoded)" in text and "and 2 more" in text
+
+
+def test_names_with_brackets_are_printed_as_they_are(results):
+    """They are no markup, which would drop them or fail after all the work."""
+    refusals = (Refusal("a[/b]", "polygon [none] of [red]"),)
+    results = [replace(results[0], empty=(("shelf[bold]", 1),), refusals=refusals)]
+    text = " ".join(printed(results).split())
+    assert "a[/b] (polygon [none] of [red])" in text and "shelf[bold] #1" in text
 
 
 def test_json_has_everything_and_survives_a_round_trip(results):

@@ -5,9 +5,14 @@ import shutil
 
 import pytest
 import torch
+from rich.console import Console
 
+from edge_sam.data.sa1b import Refusal
+from edge_sam.evaluation.ap_protocol import ApProtocol
+from edge_sam.evaluation.average_precision import ApResult
+from edge_sam.evaluation.coco_scoring import AveragePrecision
 from edge_sam.evaluation.run import main as measure_iou
-from edge_sam.evaluation.run_average_precision import _default_output, build_parser, main
+from edge_sam.evaluation.run_average_precision import _default_output, build_parser, main, render_result
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
 from tests.evaluation.test_run import CONFIG, SMALL
@@ -74,6 +79,17 @@ def test_ground_truth_boxes_on_lvis(capsys, checkpoint, tmp_path):
     assert {"APr", "APc", "APf"} < set(content["average_precision"]["mask"])
     assert "LVIS rules" in content["line"] and content["boxes"] == content["objects"]
     assert "APr" in capsys.readouterr().out
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys):
+    count = AveragePrecision({"AP": 0.5}, {"AP": None}, {"AP": None})
+    refusals = (Refusal("d[red]", "polygon [none]"),)
+    result = ApResult(
+        ApProtocol("boxes[/v2].json"), count, None, 1, 1, 0, 1, 0, (("b[/c]", 0),), (), refusals, "d" * 64
+    )
+    Console(width=400).print(render_result(result, "c" * 64, "all images"))
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("boxes[/v2].json", "b[/c] box 0", "d[red] (polygon [none])"))
 
 
 def test_mistakes_of_the_user_are_one_line(capsys, checkpoint, root, tmp_path):

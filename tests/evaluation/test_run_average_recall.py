@@ -1,10 +1,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from edge_sam.evaluation.run_average_recall import main
+from edge_sam.data.sa1b import Refusal
+from edge_sam.evaluation.average_recall import AverageRecallResult, ImageRecall, RecallProtocol
+from edge_sam.evaluation.run_average_recall import main, render
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
 from tests.synthetic import write_sa1b
@@ -50,6 +54,15 @@ def test_coco_is_read_where_it_lies(tmp_path, capsys, monkeypatch):
     written = json.loads((tmp_path / "student.coco.AR.json").read_text())
     assert written["data"]["path"] == "datasets" and written["images"] == 1
     assert [refusal["image_id"] for refusal in written["refusals"]] == ["sa_0_001"]
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys):
+    ranks = dict.fromkeys(("all", "small", "medium", "large"), np.zeros((10, 1), np.int32))
+    images = (ImageRecall(0, "a", "d" * 64, 1, ranks),)
+    result = AverageRecallResult(RecallProtocol(), images, ("b[/c]",), (), (Refusal("d[red]", "polygon [none]"),))
+    Console(width=300).print(render(result, "images of list[1][bold].txt"))
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("b[/c]", "d[red] (polygon [none])", "images of list[1][bold].txt"))
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

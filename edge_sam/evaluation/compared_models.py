@@ -139,19 +139,12 @@ def _of_network(
         source=str(weights),
         sha256=file_sha256(weights),
         network=network.settings,
-        kind=_in_words(network),
+        kind=network.in_words,
         image_size=network.image_size,
         parameters=sum(parameter.numel() for parameter in sam.parameters()),
         device=device,
         open=load,
     )
-
-
-def _in_words(network: Network) -> str:
-    words = f"{network.model_type}, {network.image_size} px"
-    if network.model_type.startswith("rep_vit"):
-        words += f", {network.upsample_mode} upsampling" if network.fuse else ", no fusion"
-    return words
 
 
 def _pair_in(folder: Path) -> tuple[Path, Path]:

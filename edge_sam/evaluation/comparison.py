@@ -57,6 +57,7 @@ class Comparison:
         dataset: its name.
         chosen: in words, which of its images and instances were taken.
         models: their names; the others are compared with the first.
+        checkpoints: SHA-256 of each one's file.
         results: of each.
 
     Raises:
@@ -66,6 +67,7 @@ class Comparison:
     dataset: str
     chosen: str
     models: tuple[str, ...]
+    checkpoints: tuple[str, ...]
     results: tuple[MiouResult, ...]
 
     def __post_init__(self) -> None:

@@ -16,11 +16,14 @@ _PROMPTS = {
 
 
 def comparison_line(comparison: Comparison) -> str:
-    """Return the line that stands beside every number: how, on which data, how many."""
+    """Return the line that stands beside every number: how, of which models, on which data, how many."""
     first = comparison.results[0]
+    named = zip(comparison.models, comparison.checkpoints, strict=True)
+    checkpoints = ", ".join(f"{name} {sha256[:_HASH_DIGITS]}" for name, sha256 in named)
     return (
-        f"{first.protocol.describe()}; {comparison.dataset}, data {first.data_sha256[:_HASH_DIGITS]}: "
-        f"{comparison.chosen}, {first.images} images, {first.instances} instances; edge_sam {edge_sam.__version__}"
+        f"{first.protocol.describe()}; checkpoints {checkpoints}; {comparison.dataset}, "
+        f"data {first.data_sha256[:_HASH_DIGITS]}: {comparison.chosen}, {first.images} images, "
+        f"{first.instances} instances; edge_sam {edge_sam.__version__}"
     )
 
 
@@ -51,4 +54,4 @@ def _difference_in_words(comparison: Comparison, number: int, among: Sequence[Co
 
 def _in_words(difference: Estimate) -> str:
     kind = {1: "better", -1: "worse", 0: ""}[difference.sign]
-    return f"{abs(difference.value):.3f} {kind}" if kind else "no difference"
+    return f"{abs(difference.value):.3f} {kind}" if kind else "no clear difference"

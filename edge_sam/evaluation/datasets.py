@@ -72,8 +72,8 @@ def pin_images(namespace: argparse.Namespace, image_ids: Sequence[str]) -> None:
 
 
 def chosen_images(namespace: argparse.Namespace, config: RunConfig) -> str:
-    """Return in words which images of the data set are measured; a list must have been written."""
-    return images_in_words(_number(namespace, config), namespace.image_list)
+    """Return in words which images of which data set are measured; a list must have been written."""
+    return f"{namespace.dataset}, {images_in_words(_number(namespace, config), namespace.image_list)}"
 
 
 def images_in_words(number: int, image_list: Path | None) -> str:

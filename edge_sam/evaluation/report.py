@@ -19,28 +19,34 @@ from edge_sam.atomic_writing import write_atomically
 from edge_sam.evaluation.bootstrap import DRAWS, INTERVAL_IN_WORDS, SEED, SHARE, Interval, interval_by_image
 from edge_sam.evaluation.buckets import by_size, by_threshold
 from edge_sam.evaluation.miou import MiouResult
+from edge_sam.modeling.network_recognition import Network
 
 _HASH_DIGITS = 12
 _SHOWN = 5
 """So many names of a longer list are printed; the JSON file has all."""
 
 
-def result_line(result: MiouResult, checkpoint_sha256: str, chosen: str) -> str:
+def model_in_words(checkpoint_sha256: str, network: Network, precision: str) -> str:
+    """Say what answered: one file gives other numbers at another size, with another upsampling or number format."""
+    return f"checkpoint {checkpoint_sha256[:_HASH_DIGITS]} ({network.in_words}; {precision})"
+
+
+def result_line(result: MiouResult, model: str, chosen: str) -> str:
     """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data.
 
     Args:
         result: whose numbers.
-        checkpoint_sha256: of the model's file.
-        chosen: in words, which images and instances of the data set were taken.
+        model: see :func:`model_in_words`.
+        chosen: in words, which images and instances of which data set were taken.
     """
     return (
-        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:_HASH_DIGITS]}, "
+        f"{result.protocol.describe()}; {model}, "
         f"data {result.data_sha256[:_HASH_DIGITS]}: {chosen}, {result.images} images, {result.instances} instances, "
         f"edge_sam {edge_sam.__version__}"
     )
 
 
-def render_results(results: Sequence[MiouResult], checkpoint_sha256: str, chosen: str) -> RenderableType:
+def render_results(results: Sequence[MiouResult], model: str, chosen: str) -> RenderableType:
     """Return a table with one line a protocol; what each line means, see :func:`result_line`; and what is missing."""
     clicks = max(result.protocol.refine_iters for result in results)
     table = Table(title="mean IoU over instances")
@@ -54,11 +60,11 @@ def render_results(results: Sequence[MiouResult], checkpoint_sha256: str, chosen
         protocol = result.protocol
         what = (protocol.rounds[0], protocol.mask, protocol.ground_truth)
         table.add_row(*what, *values, str(result.instances), str(result.images))
-    details = [_details(result, checkpoint_sha256, chosen) for result in results]
+    details = [_details(result, model, chosen) for result in results]
     return Group(table, *map(escape, [*details, *_left_out(results)]))
 
 
-def _details(result: MiouResult, checkpoint_sha256: str, chosen: str) -> str:
+def _details(result: MiouResult, model: str, chosen: str) -> str:
     intervals = _in_words(_intervals(result.iou, result))
     sizes = ", ".join(
         f"{name} {' '.join(f'{value:.4f}' for value in bucket.miou) or '-'} ({bucket.instances})"
@@ -69,7 +75,7 @@ def _details(result: MiouResult, checkpoint_sha256: str, chosen: str) -> str:
         within = _in_words(_intervals(result.boundary_iou, result))
         boundary = f"  mean boundary IoU: {' '.join(f'{value:.4f}' for value in result.boundary_miou)} ({within})\n"
     return (
-        f"{result.protocol.name}: {result_line(result, checkpoint_sha256, chosen)}\n{boundary}"
+        f"{result.protocol.name}: {result_line(result, model, chosen)}\n{boundary}"
         f"  {INTERVAL_IN_WORDS}: {intervals}\n  by size (instances): {sizes}"
     )
 
@@ -111,21 +117,21 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def results_to_json(
-    results: Sequence[MiouResult], checkpoint_sha256: str, provenance: dict[str, Any], chosen: str
+    results: Sequence[MiouResult], model: str, provenance: dict[str, Any], chosen: str
 ) -> dict[str, Any]:
     """Return everything but the single instances, as JSON knows it, see :func:`result_line`; with ``provenance``."""
     return {
         "edge_sam": edge_sam.__version__,
         "torch": torch.__version__,
         **provenance,
-        "results": [_result_to_json(result, checkpoint_sha256, chosen) for result in results],
+        "results": [_result_to_json(result, model, chosen) for result in results],
         "refusals": [vars(refusal) for refusal in results[0].refusals],
     }
 
 
-def _result_to_json(result: MiouResult, checkpoint_sha256: str, chosen: str) -> dict[str, Any]:
+def _result_to_json(result: MiouResult, model: str, chosen: str) -> dict[str, Any]:
     return {
-        "line": result_line(result, checkpoint_sha256, chosen),
+        "line": result_line(result, model, chosen),
         "protocol": result.protocol.to_json(),
         "data_sha256": result.data_sha256,
         "rounds": list(result.protocol.rounds),

@@ -35,9 +35,10 @@ from edge_sam.evaluation.protocols import (
     PromptType,
     guide_suite,
 )
-from edge_sam.evaluation.report import render_results, results_to_json, write_json
+from edge_sam.evaluation.report import model_in_words, render_results, results_to_json, write_json
 from edge_sam.evaluation.suites import SUITES, SuitePart
 from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.network_recognition import Network
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
@@ -175,11 +176,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         results = _evaluate(namespace, config, protocols, dataset, world)
         if world.is_main:
             pin_images(namespace, dataset.ids)
-            checkpoint = file_sha256(namespace.checkpoint)
+            model = model_in_words(file_sha256(namespace.checkpoint), network_of_run(config), precision(config))
             chosen = _chosen(namespace, config)
             provenance = _provenance(namespace, config, world, dataset)
-            write_json(results_to_json(results, checkpoint, provenance, chosen), output)
-            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results, checkpoint, chosen))
+            write_json(results_to_json(results, model, provenance, chosen), output)
+            Console(width=None if sys.stdout.isatty() else 120).print(render_results(results, model, chosen))
             print(f"written to {output}", flush=True)
         check_refusals(results[0].refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
 
@@ -226,19 +227,29 @@ def _announce(
     where = f"{world.size} process{'es' if world.size > 1 else ''} on {world.device.type}, {precision(config)}"
     print(f"{namespace.checkpoint}: {config.MODEL.TYPE} at {config.DATA.IMG_SIZE} px; {where}")
     print(f"{dataset_path(namespace, config)}: {len(dataset)} images of {namespace.dataset}, val split")
-    left_out = [f"{count} {what}" for what, count in _left_out(dataset).items() if count]
-    if left_out:
-        print(f"  left out: {', '.join(left_out)}")
+    announce_left_out(dataset)
     for protocol in protocols:
         print(f"  {protocol.name}: {protocol.describe()}", flush=True)
 
 
-def _left_out(dataset: Sa1bDataset | CocoDataset) -> dict[str, int]:
-    """Count what there is in the data set that mean IoU is not of."""
+def announce_left_out(dataset: Sa1bDataset | CocoDataset) -> None:
+    """Print what :func:`left_out` counts."""
+    counts = [f"{count} {what}" for what, count in left_out(dataset).items() if count]
+    if counts:
+        print(f"  left out: {', '.join(counts)}", flush=True)
+
+
+def left_out(dataset: Sa1bDataset | CocoDataset) -> dict[str, int]:
+    """Count what there is in the data set that single objects' numbers are not of."""
     counts = {"images without an annotation": dataset.unannotated}
     if isinstance(dataset, CocoDataset):
         return counts | {"crowds": dataset.crowds}
     return counts | {"annotation files of the split without an image": dataset.pictureless}
+
+
+def network_of_run(config: RunConfig) -> Network:
+    """Return the network that is evaluated."""
+    return Network(config.MODEL.TYPE, config.DATA.IMG_SIZE, config.DISTILL.FUSE, config.DISTILL.UPSAMPLE_MODE)
 
 
 def precision(config: RunConfig) -> str:
@@ -277,7 +288,7 @@ def _provenance(
             "path": dataset_path(namespace, config),
             "split": "val",
             "chosen": _chosen(namespace, config),
-            "left_out": _left_out(dataset),
+            "left_out": left_out(dataset),
         },
         "processes": world.size,
         "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",

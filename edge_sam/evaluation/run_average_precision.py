@@ -30,8 +30,8 @@ from edge_sam.evaluation.datasets import (
 )
 from edge_sam.evaluation.detections import AnnotatedBoxes, BoxSource, DetectedBoxes
 from edge_sam.evaluation.protocols import MultimaskOutputs
-from edge_sam.evaluation.report import first_names, write_json
-from edge_sam.evaluation.run import check_image_list, check_refusals, check_writable, precision
+from edge_sam.evaluation.report import first_names, model_in_words, write_json
+from edge_sam.evaluation.run import check_image_list, check_refusals, check_writable, network_of_run, precision
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
@@ -107,9 +107,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if world.is_main:
             pin_images(namespace, dataset.ids)
             checkpoint, chosen = file_sha256(namespace.checkpoint), chosen_images(namespace, config)
-            content = result_to_json(result, checkpoint, chosen) | _provenance(namespace, config, world, checkpoint)
+            model = model_in_words(checkpoint, network_of_run(config), precision(config))
+            content = result_to_json(result, model, chosen) | _provenance(namespace, config, world, checkpoint)
             write_json(content, output)
-            Console(width=None if sys.stdout.isatty() else 120).print(render_result(result, checkpoint, chosen))
+            Console(width=None if sys.stdout.isatty() else 120).print(render_result(result, model, chosen))
             print(f"written to {output}", flush=True)
         check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
 
@@ -138,16 +139,16 @@ def _evaluate(namespace: argparse.Namespace, config: RunConfig, dataset: CocoDat
         )  # fmt: skip
 
 
-def result_line(result: ApResult, checkpoint_sha256: str, chosen: str) -> str:
+def result_line(result: ApResult, model: str, chosen: str) -> str:
     """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data.
 
     Args:
         result: whose numbers.
-        checkpoint_sha256: of the model's file.
-        chosen: in words, which images of the data set were taken.
+        model: see :func:`edge_sam.evaluation.report.model_in_words`.
+        chosen: in words, which images of which data set were taken.
     """
     return (
-        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:12]}, data {result.data_sha256[:12]}: {chosen}, "
+        f"{result.protocol.describe()}; {model}, data {result.data_sha256[:12]}: {chosen}, "
         f"{result.images} images, {result.objects} objects, {result.crowds} crowds, {result.boxes} boxes, "
         f"edge_sam {edge_sam.__version__}"
     )
@@ -157,7 +158,7 @@ def _counts(result: ApResult) -> dict[str, AveragePrecision]:
     return {"mask": result.mask_ap} | ({"boundary": result.boundary_ap} if result.boundary_ap else {})
 
 
-def render_result(result: ApResult, checkpoint_sha256: str, chosen: str) -> RenderableType:
+def render_result(result: ApResult, model: str, chosen: str) -> RenderableType:
     """Return a table, what its numbers mean, and what could not be measured."""
     table = Table(title="average precision")
     table.add_column("by")
@@ -167,7 +168,7 @@ def render_result(result: ApResult, checkpoint_sha256: str, chosen: str) -> Rend
         table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in count.numbers.values()))
         intervals = count.intervals.values()
         table.add_row("  95 %", *("-" if one is None else f"{one.low:.4f}\n{one.high:.4f}" for one in intervals))
-    lines = [result_line(result, checkpoint_sha256, chosen), f"below each number: {_INTERVAL_IN_WORDS}"]
+    lines = [result_line(result, model, chosen), f"below each number: {_INTERVAL_IN_WORDS}"]
     if result.without_boxes:
         lines.append(f"for {result.without_boxes} of {result.images} images, which have objects, there is not one box")
     if result.failures:
@@ -182,10 +183,10 @@ def render_result(result: ApResult, checkpoint_sha256: str, chosen: str) -> Rend
     return Group(table, *map(escape, lines))
 
 
-def result_to_json(result: ApResult, checkpoint_sha256: str, chosen: str) -> dict[str, Any]:
+def result_to_json(result: ApResult, model: str, chosen: str) -> dict[str, Any]:
     """Return everything as JSON knows it."""
     return {
-        "line": result_line(result, checkpoint_sha256, chosen),
+        "line": result_line(result, model, chosen),
         "protocol": result.protocol.to_json(),
         "average_precision": {name: count.numbers for name, count in _counts(result).items()},
         "interval": {"share": SHARE, "draws": DRAWS, "seed": SEED, "line": _INTERVAL_IN_WORDS}

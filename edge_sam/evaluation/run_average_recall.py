@@ -33,14 +33,23 @@ from edge_sam.evaluation.datasets import (
     open_dataset,
     pin_images,
 )
-from edge_sam.evaluation.report import first_names, write_json
-from edge_sam.evaluation.run import check_image_list, check_refusals, check_writable
+from edge_sam.evaluation.report import first_names, model_in_words, write_json
+from edge_sam.evaluation.run import (
+    announce_left_out,
+    check_image_list,
+    check_refusals,
+    check_writable,
+    left_out,
+    network_of_run,
+)
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
 from edge_sam.progress import show_progress
 
 _SIZES = ("all", *SIZES)
+_PRECISION = "float32"
+"""Automatic masks are made without autocast, whatever the configuration says."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,8 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if world.is_main:
             pin_images(namespace, dataset.ids)
             checkpoint = file_sha256(namespace.checkpoint)
-            line = result_line(result, checkpoint, chosen_images(namespace, config))
-            write_json({"line": line} | _to_json(result, namespace, config, world, checkpoint), output)
+            model = model_in_words(checkpoint, network_of_run(config), _PRECISION)
+            line = result_line(result, model, chosen_images(namespace, config))
+            provenance = _provenance(namespace, config, world, checkpoint, dataset)
+            write_json({"line": line} | provenance | _to_json(result), output)
             Console(width=None if sys.stdout.isatty() else 120).print(render(result, line))
             print(f"written to {output}", flush=True)
         check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
@@ -106,6 +117,9 @@ def _evaluate(
         config.DISTILL.UPSAMPLE_MODE,
         checkpoint=namespace.checkpoint,
     ).to(world.device)
+    if world.is_main:
+        print(f"{dataset_path(namespace, config)}: {len(dataset)} images of {namespace.dataset}", flush=True)
+        announce_left_out(dataset)
     with show_progress("average recall", len(dataset), shown=world.is_main) as advance:
         return evaluate_average_recall(
             sam, dataset, protocol, world=world, points_per_batch=namespace.points_per_batch,
@@ -113,17 +127,17 @@ def _evaluate(
         )  # fmt: skip
 
 
-def result_line(result: AverageRecallResult, checkpoint_sha256: str, chosen: str) -> str:
+def result_line(result: AverageRecallResult, model: str, chosen: str) -> str:
     """Return the line without which a number of ``result`` is not to be told: how, of which model, on which data.
 
     Args:
         result: whose numbers.
-        checkpoint_sha256: of the model's file.
-        chosen: in words, which images of the data set were taken.
+        model: see :func:`edge_sam.evaluation.report.model_in_words`.
+        chosen: in words, which images of which data set were taken.
     """
     data = data_sha256(image.data_sha256 for image in result.images)
     return (
-        f"{result.protocol.describe()}; checkpoint {checkpoint_sha256[:12]}, data {data[:12]}: {chosen}, "
+        f"{result.protocol.describe()}; {model}, data {data[:12]}: {chosen}, "
         f"{len(result.images)} images, {result.instances()} annotated masks, edge_sam {edge_sam.__version__}"
     )
 
@@ -159,20 +173,37 @@ def _interval(result: AverageRecallResult, limit: int) -> str:
     return f"AR@{limit} {low:.4f}-{high:.4f}"
 
 
-def _to_json(
-    result: AverageRecallResult, namespace: argparse.Namespace, config: RunConfig, world: World, checkpoint: str
+def _provenance(
+    namespace: argparse.Namespace,
+    config: RunConfig,
+    world: World,
+    checkpoint: str,
+    dataset: Sa1bDataset | CocoDataset,
 ) -> dict[str, Any]:
     return {
         "edge_sam": edge_sam.__version__,
         "torch": torch.__version__,
         "checkpoint": {"path": str(namespace.checkpoint), "sha256": checkpoint},
-        "model": {"type": config.MODEL.TYPE, "image_size": config.DATA.IMG_SIZE},
+        "model": {
+            "type": config.MODEL.TYPE,
+            "image_size": config.DATA.IMG_SIZE,
+            "fuse": config.DISTILL.FUSE,
+            "upsample_mode": config.DISTILL.UPSAMPLE_MODE,
+        },
         "data": {
             "dataset": namespace.dataset,
             "path": dataset_path(namespace, config),
-            "data_sha256": data_sha256(image.data_sha256 for image in result.images),
+            "left_out": left_out(dataset),
         },
+        "processes": world.size,
         "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
+        "precision": _PRECISION,
+    }
+
+
+def _to_json(result: AverageRecallResult) -> dict[str, Any]:
+    return {
+        "data_sha256": data_sha256(image.data_sha256 for image in result.images),
         "protocol": result.protocol.to_json(),
         "images": len(result.images),
         "instances": {size: result.instances(size) for size in _SIZES},

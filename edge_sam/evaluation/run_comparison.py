@@ -78,9 +78,9 @@ def _compare_part(
     data = MeasuredData(part.dataset, dataset.identity(), len(dataset), part.max_instances)
     by_model = [_measure(request, model, part, _at_size(dataset, model), data, folder) for model in request.models]
     by_protocol = list(zip(*by_model, strict=True))
-    names = tuple(model.name for model in request.models)
+    names, hashes = (tuple(column) for column in zip(*((one.name, one.sha256) for one in request.models), strict=True))
     comparisons = tuple(
-        Comparison(part.dataset, part.chosen, names, tuple(one.result() for one in measurements))
+        Comparison(part.dataset, part.chosen, names, hashes, tuple(one.result() for one in measurements))
         for measurements in by_protocol
     )
     cases = tuple(tuple(comparison.cases(request.cases)) for comparison in comparisons)

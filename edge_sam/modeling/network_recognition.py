@@ -44,6 +44,14 @@ class Network:
             "DISTILL": {"FUSE": self.fuse, "UPSAMPLE_MODE": self.upsample_mode},
         }
 
+    @property
+    def in_words(self) -> str:
+        """The same in a few words, without what says nothing of this type."""
+        words = f"{self.model_type}, {self.image_size} px"
+        if self.model_type.startswith("rep_vit"):
+            words += f", {self.upsample_mode} upsampling" if self.fuse else ", no fusion"
+        return words
+
 
 def recognise_network(state: Mapping[str, Tensor], source: str) -> Network:
     """Recognise a network by its image encoder.

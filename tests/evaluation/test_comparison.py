@@ -12,6 +12,7 @@ from edge_sam.evaluation.protocols import EvaluationProtocol
 
 IMAGES = ("a", "a", "a", "b", "b", "c")
 FIRST = np.array([[0.2, 0.3], [0.9, 0.9], [0.1, 0.6], [0.5, 0.7], [0.6, 0.6], [1.0, 1.0]])
+HASHES = ("a" * 64, "b" * 64)
 SECOND = np.array([[0.3, 0.4], [0.1, 0.9], [0.1, 0.7], [0.6, 0.8], [0.7, 0.7], [1.0, 1.0]])
 
 
@@ -26,7 +27,7 @@ def result(iou: np.ndarray, **changes) -> MiouResult:
 
 @pytest.fixture
 def comparison():
-    return Comparison("sa", "all images", ("one", "two"), (result(FIRST), result(SECOND)))
+    return Comparison("sa", "all images", ("one", "two"), HASHES, (result(FIRST), result(SECOND)))
 
 
 def test_differences_are_those_on_the_same_instances(comparison):
@@ -45,7 +46,7 @@ def test_a_paired_interval_is_narrow_where_models_fail_alike():
     changes = {"image_ids": images, "numbers": np.zeros(60, int), "protocol": EvaluationProtocol("box")}
     hard = rng.random((60, 1))
     results = (result(hard * 0.9, **changes), result(hard * 0.9 + 0.02, **changes))
-    alike = Comparison("sa", "all images", ("one", "two"), results)
+    alike = Comparison("sa", "all images", ("one", "two"), HASHES, results)
     own, between = alike.estimates[1][0], alike.differences[1][0]
     assert between.interval.high - between.interval.low < 1e-6 < own.interval.high - own.interval.low
     assert between.sign == 1 and own.interval.low < alike.estimates[0][0].value < own.interval.high
@@ -54,7 +55,9 @@ def test_a_paired_interval_is_narrow_where_models_fail_alike():
 
 def test_no_verdict_where_the_interval_holds_zero(comparison):
     assert comparison.differences[1][0].sign == 0
-    assert list(finding([comparison])) == ["two against one: by box no difference, after 1 click no difference."]
+    assert list(finding([comparison])) == [
+        "two against one: by box no clear difference, after 1 click no clear difference."
+    ]
 
 
 def test_histograms_hold_every_instance_once(comparison):
@@ -74,7 +77,7 @@ def test_the_worst_and_the_most_different_are_one_an_image(comparison):
 
 
 def test_one_model_has_no_differences():
-    alone = Comparison("sa", "all images", ("one",), (result(FIRST),))
+    alone = Comparison("sa", "all images", ("one",), HASHES[:1], (result(FIRST),))
     assert {case.kind for case in alone.cases(3)} == {"worst"} and not list(finding([alone]))
 
 
@@ -88,4 +91,4 @@ def test_one_model_has_no_differences():
 )
 def test_other_data_are_not_compared(changes, message):
     with pytest.raises(EdgeSamError, match=message):
-        Comparison("sa", "all images", ("one", "two"), (result(FIRST), result(SECOND, **changes)))
+        Comparison("sa", "all images", ("one", "two"), HASHES, (result(FIRST), result(SECOND, **changes)))

@@ -10,9 +10,11 @@ from edge_sam.data.sa1b import Refusal
 from edge_sam.evaluation.bootstrap import interval_by_image
 from edge_sam.evaluation.miou import MiouResult
 from edge_sam.evaluation.protocols import EvaluationProtocol
-from edge_sam.evaluation.report import render_results, result_line, results_to_json, write_json
+from edge_sam.evaluation.report import model_in_words, render_results, result_line, results_to_json, write_json
+from edge_sam.modeling.network_recognition import Network
 
-CHOSEN = "first 9 images by name"
+CHOSEN = "sa, first 9 images by name"
+MODEL = model_in_words("c" * 64, Network("rep_vit_m1", 512), "bf16")
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def results():
 
 def printed(results, width=120):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(render_results(results, "c" * 64, CHOSEN))
+    console.print(render_results(results, MODEL, CHOSEN))
     return console.export_text()
 
 
@@ -69,8 +71,9 @@ def test_numbers_stay_whole_in_a_narrow_terminal(results):
 def test_each_line_says_how_by_which_model_and_on_what(results):
     text = " ".join(printed(results).split())
     for result in results:
-        assert result.protocol.describe() in text and result_line(result, "c" * 64, CHOSEN) in text
-    said = f"checkpoint {'c' * 12}, data {'d' * 12}: {CHOSEN}, 2 images, 3 instances, edge_sam {edge_sam.__version__}"
+        assert result.protocol.describe() in text and result_line(result, MODEL, CHOSEN) in text
+    said = f"checkpoint {'c' * 12} (rep_vit_m1, 512 px, bicubic upsampling; bf16), "
+    said += f"data {'d' * 12}: {CHOSEN}, 2 images, 3 instances, edge_sam {edge_sam.__version__}"
     assert text.count(said) == 2
     low, high = interval_by_image(results[1].iou[:, 0], results[1].image_ids)
     drawn = "(bootstrap, 1000 draws, seed 0)"
@@ -96,13 +99,13 @@ def test_names_with_brackets_are_printed_as_they_are(results):
 
 
 def test_json_has_everything_and_survives_a_round_trip(results):
-    content = json.loads(json.dumps(results_to_json(results, "c" * 64, {"checkpoint": {"path": "a.pth"}}, CHOSEN)))
+    content = json.loads(json.dumps(results_to_json(results, MODEL, {"checkpoint": {"path": "a.pth"}}, CHOSEN)))
     assert content["checkpoint"] == {"path": "a.pth"} and content["torch"] and content["edge_sam"]
     box, point = content["results"]
     assert box["miou"] == pytest.approx([0.4, 0.7, 0.85]) and point["miou"] == pytest.approx([0.4])
     assert box["rounds"] == ["box", "+1", "+2"]
     assert box["instances"] == 3 and box["images"] == 2
-    assert box["line"] == result_line(results[0], "c" * 64, CHOSEN) and box["data_sha256"] == "d" * 64
+    assert box["line"] == result_line(results[0], MODEL, CHOSEN) and box["data_sha256"] == "d" * 64
     assert (box["interval"]["share"], box["interval"]["draws"], box["interval"]["seed"]) == (0.95, 1000, 0)
     assert box["interval"]["boundary_by_round"] is None and len(point["interval"]["boundary_by_round"]) == 1
     assert box["interval"]["by_round"] == [
@@ -142,5 +145,5 @@ def test_file_is_replaced_whole(tmp_path):
 def test_boundary_iou_is_told_where_it_was_measured(results):
     text = printed(results)
     assert text.count("mean boundary IoU: 0.1000") == 1 and text.count("boundary IoU within 2% of the diagonal") == 1
-    box, point = results_to_json(results, "c" * 64, {}, CHOSEN)["results"]
+    box, point = results_to_json(results, MODEL, {}, CHOSEN)["results"]
     assert box["boundary_miou"] is None and point["boundary_miou"] == pytest.approx([0.1])

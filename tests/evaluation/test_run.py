@@ -175,7 +175,10 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
         contents.append(json.loads(path.with_suffix(".box_exact.mIoU.json").read_text()))
     lines = [content["results"][0].pop("line") for content in contents]
     assert contents[0]["results"] == contents[1]["results"] == contents[2]["results"]
-    assert f"checkpoint {file_sha256(raw)[:12]}, data " in lines[1] and len(set(lines)) == 3
+    assert (
+        f"checkpoint {file_sha256(raw)[:12]} (rep_vit_m1, 256 px, bicubic upsampling; float32), data " in lines[1]
+        and len(set(lines)) == 3
+    )
     assert contents[1]["checkpoint"] == {"path": str(raw), "sha256": file_sha256(raw)}
     said = capsys.readouterr().out
     assert "ground truth exact (" in said and "float32" in said and "2 images" in said
@@ -242,7 +245,7 @@ def test_what_is_left_out_is_told(capsys, photographs, checkpoint, tmp_path):
     assert f"2 images of sa, val split\n  left out: {left_out}\n" in capsys.readouterr().out
     content = json.loads(output.read_text())
     assert list(content["data"]["left_out"].values()) == [1, 1]
-    assert ": first 3 images by name, first 1 masks of each, 2 images" in content["results"][0]["line"]
+    assert ": sa, first 3 images by name, first 1 masks of each, 2 images" in content["results"][0]["line"]
 
 
 @pytest.mark.slow

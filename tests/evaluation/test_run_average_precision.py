@@ -61,6 +61,8 @@ def test_detector_boxes_give_a_table_and_json(capsys, checkpoint, root, tmp_path
     assert content["checkpoint"]["sha256"] == file_sha256(checkpoint)
     for part in ("vitdet.json (sha256 ", content["checkpoint"]["sha256"][:12], content["data_sha256"][:12], "3 images"):
         assert part in content["line"] and part in " ".join(said.split())
+    for part in ("(rep_vit_m1, 256 px, bicubic upsampling; float32)", ": coco, all images"):
+        assert part in content["line"] and part in " ".join(said.split())
     assert content["protocol"]["line"] in content["line"]
     assert f"{content['average_precision']['mask']['AP']:.4f}" in said and "boundary" in said
     interval = content["interval"]
@@ -87,7 +89,7 @@ def test_names_with_brackets_are_printed_as_they_are(capsys):
     result = ApResult(
         ApProtocol("boxes[/v2].json"), count, None, 1, 1, 0, 1, 0, (("b[/c]", 0),), (), refusals, "d" * 64
     )
-    Console(width=400).print(render_result(result, "c" * 64, "all images"))
+    Console(width=400).print(render_result(result, "checkpoint c", "all images"))
     said = capsys.readouterr().out
     assert all(name in said for name in ("boxes[/v2].json", "b[/c] box 0", "d[red] (polygon [none])"))
 

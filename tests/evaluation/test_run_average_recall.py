@@ -29,12 +29,12 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     assert "AR@1000" in shown and "one to one" in shown
     written = json.loads((tmp_path / "student.sa.AR.json").read_text())
     assert written["checkpoint"]["sha256"] == file_sha256(checkpoint)
-    assert len(written["data"]["data_sha256"]) == 64
+    assert len(written["data_sha256"]) == 64
     assert written["images"] == 2
     assert written["masks_found"] > 0
     assert "2 x 2 points" in written["protocol"]["line"]
-    parts = (written["protocol"]["line"], written["checkpoint"]["sha256"][:12], written["data"]["data_sha256"][:12])
-    for part in (*parts, "all images, 2 images"):
+    parts = (written["protocol"]["line"], written["checkpoint"]["sha256"][:12], written["data_sha256"][:12])
+    for part in (*parts, ": sa, all images, 2 images", "(rep_vit_m1, 128 px, bicubic upsampling; float32)"):
         assert part in written["line"] and part in " ".join(shown.split())
     assert "95% interval by image (bootstrap, 1000 draws, seed 0)" in " ".join(shown.split())
     assert written["failures"] == []
@@ -50,9 +50,12 @@ def test_coco_is_read_where_it_lies(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         main([str(CONFIG), "--checkpoint", str(checkpoint), "--dataset", "coco", *BARS, *SMALL])
-    assert "1 of 2 images are broken" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "1 of 2 images are broken" in captured.err
+    assert "left out: 1 images without an annotation, 2 crowds" in captured.out
     written = json.loads((tmp_path / "student.coco.AR.json").read_text())
     assert written["data"]["path"] == "datasets" and written["images"] == 1
+    assert written["data"]["left_out"] == {"images without an annotation": 1, "crowds": 2}
     assert [refusal["image_id"] for refusal in written["refusals"]] == ["sa_0_001"]
 
 

@@ -85,13 +85,13 @@ class _Comparison:
             arguments = {**prompt.arguments(), "num_multimask_outputs": self.count}
             arguments["use_stability_score"] = self.stability
             masks, scores, logits = self.ours.predict(**arguments)
-            self.ious.append(_ious(masks, self.theirs.predict(**arguments)[0]))
+            self.ious.append(_ious(masks, self.theirs.predict(**arguments)[0]).ravel())
             self.theirs.features = embedding
             _, other_scores, other_logits = self.theirs.predict(**arguments)
             self.theirs.features = other
             self._differ("low_res_masks", logits, other_logits)
             self._differ("iou_predictions", scores, other_scores)
-            self.prompts += 1
+            self.prompts += 1 if masks.ndim == 3 else len(masks)
 
     def _differ(self, name: str, a: Array, b: Array) -> None:
         difference = float(np.abs(a.astype(np.float64) - b).max())
@@ -100,7 +100,7 @@ class _Comparison:
 
 
 def _ious(masks: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the IoU of masks (K, H, W), pair by pair; 1 where both are empty."""
-    common = (masks & others).sum(axis=(1, 2))
-    union = (masks | others).sum(axis=(1, 2))
+    """Return the IoU of masks (..., H, W), pair by pair; 1 where both are empty."""
+    common = (masks & others).sum(axis=(-1, -2))
+    union = (masks | others).sum(axis=(-1, -2))
     return np.where(union > 0, common / np.maximum(union, 1), 1.0)

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import EdgeSamError
-from edge_sam.inputs.pictures import read_picture, rgb_pixels
+from edge_sam.inputs.pictures import PICTURE_SUFFIXES, read_picture, rgb_pixels
 from edge_sam.synthesis.scene import draw_scene
-
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 
 def read_pictures(folder: Path, count: int) -> list[NDArray[np.uint8]]:
@@ -27,9 +25,9 @@ def read_pictures(folder: Path, count: int) -> list[NDArray[np.uint8]]:
     """
     if not folder.is_dir():
         raise EdgeSamError(f"{folder}: no such folder of pictures")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     if not paths:
-        raise EdgeSamError(f"{folder}: no picture in it ({', '.join(sorted(_SUFFIXES))})")
+        raise EdgeSamError(f"{folder}: no picture in it ({', '.join(PICTURE_SUFFIXES)})")
     count = min(count, len(paths))
     chosen = [paths[index * len(paths) // count] for index in range(count)]
     return [rgb_pixels(read_picture(path)) for path in chosen]

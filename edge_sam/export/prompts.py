@@ -15,7 +15,7 @@ _PLACES = ((0.5, 0.5), (0.25, 0.3), (0.7, 0.35), (0.3, 0.75), (0.75, 0.7))
 
 @dataclass(frozen=True)
 class Prompt:
-    """Arguments of :meth:`edge_sam.runtime.predictor.GraphPredictor.predict`."""
+    """Arguments of :meth:`edge_sam.runtime.predictor.GraphPredictor.predict`, for one object or for N."""
 
     point_coords: NDArray[np.float64] | None = None
     point_labels: NDArray[np.int64] | None = None
@@ -30,20 +30,27 @@ class Prompt:
 def prompts_of_picture(reference: GraphPredictor) -> Iterator[Prompt]:
     """Give the prompts for the picture that was set: a point, its mask's box, box and point, two points and a mask.
 
-    Boxes and masks are what the reference answers to the point, so that they are where objects are.
+    Then two of these points, and two of the boxes, as objects that are asked for together. Boxes and masks are what the
+    reference answers to the point, so that they are where objects are.
     """
     height, width = reference.original_size
-    for x, y in _PLACES:
-        point = np.array([[x * width, y * height]])
-        one = np.ones(1, np.int64)
+    places = np.array(_PLACES) * (width, height)
+    one = np.ones(1, np.int64)
+    boxes = []
+    for place in places:
+        point = place[None]
         masks, scores, low_resolution = reference.predict(point, one)
         best = int(scores.argmax())
         box = _box_of(masks[best])
+        boxes.append(box)
         yield Prompt(point, one)
         yield Prompt(box=box)
         yield Prompt(point, one, box)
         corner = np.concatenate([point, box[None, :2]])
         yield Prompt(corner, np.array([1, 0]), mask_input=low_resolution[best : best + 1])
+    # Two: masks of the size of large photographs take gigabytes, and graphs are traced with three.
+    yield Prompt(places[:2, None], np.ones((2, 1), np.int64))
+    yield Prompt(box=np.stack(boxes[:2]))
 
 
 def _box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

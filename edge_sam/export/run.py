@@ -40,7 +40,8 @@ class ExportRequest:
 
     Attributes:
         target: a format, see :mod:`edge_sam.export.targets`.
-        stem: of the files: ``STEM_encoder.onnx``, ``STEM_decoder.onnx``, ``STEM.onnx.parity.json``.
+        stem: of the files: ``STEM_encoder.onnx``, ``STEM_decoder.onnx``, ``STEM.onnx.parity.json``; of one part alone
+            ``STEM_encoder.onnx.parity.json``, so that the other one's comparison stays.
         description: what the graphs compute.
         parts: which of them.
         quantization: None for float32.
@@ -70,6 +71,12 @@ class ExportRequest:
     def name(self) -> str:
         """What the names of its files begin with."""
         return f"{self.stem.name}_{self.quantization}" if self.quantization else self.stem.name
+
+    @property
+    def parity_file(self) -> Path:
+        """Where the comparison is written."""
+        of_one_part = f"_{self.parts[0]}" if len(self.parts) == 1 else ""
+        return self.stem.with_name(f"{self.name}{of_one_part}.{self.target}.parity.json")
 
 
 @dataclass(frozen=True)
@@ -127,9 +134,7 @@ def export(
             pair[part] = target.read(files[part], request.description)
     runtime = target.runtime or "converted_graph"
     parity = compare(reference, GraphPair(pair["encoder"], pair["decoder"]), pictures, runtime)
-    report = ExportReport(
-        files, parity, programs, notes, request.stem.with_name(f"{request.name}.{target.name}.parity.json")
-    )
+    report = ExportReport(files, parity, programs, notes, request.parity_file)
     write_atomically(report.parity_file, json.dumps(_as_tree(report, request), indent=2) + "\n")
     _check_gate(report, request.max_miou_loss)
     return report

@@ -22,6 +22,14 @@ def test_what_a_part_should_do_that_is_not_exported_is_refused(tmp_path):
         assert ExportRequest("onnx", tmp_path / "model", description, (other,)).parts == (other,)
 
 
+def test_each_part_has_a_comparison_of_its_own(tmp_path):
+    names = [
+        ExportRequest("onnx", tmp_path / "model", GraphDescription(64), parts, "int8").parity_file.name
+        for parts in (("encoder", "decoder"), ("encoder",), ("decoder",))
+    ]
+    assert names == [f"model_int8{part}.onnx.parity.json" for part in ("", "_encoder", "_decoder")]
+
+
 @pytest.mark.parametrize("loss", [-0.1, float("nan")])
 def test_a_gate_that_nothing_passes_is_refused(loss, tmp_path):
     with pytest.raises(EdgeSamError, match="should be 0 or more"):

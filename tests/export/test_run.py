@@ -34,7 +34,7 @@ def test_every_target_answers_as_pytorch_does(target, options, sam, pictures, tm
     tolerance = 0.1 if "preprocess" in options else 1e-4
     assert report.parity.max_difference["image_embeddings"] < tolerance
     assert report.parity.max_difference["low_res_masks"] < 1e-4
-    assert report.parity.prompts == 40
+    assert report.parity.prompts == 48
     assert report.parity.mean_mask_iou > 0.999
     found = json.loads(report.parity_file.read_text())
     assert found["passed"] and found["mean_mask_iou"] == report.parity.mean_mask_iou

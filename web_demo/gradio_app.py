@@ -8,7 +8,6 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 # Before Gradio is imported: uploads lie in a folder of this process alone, which goes with it.
@@ -18,6 +17,7 @@ os.environ["GRADIO_TEMP_DIR"] = _UPLOADS.name
 import gradio as gr  # noqa: E402
 
 from edge_sam.arguments import run_command  # noqa: E402
+from edge_sam.commands.export import export_stem  # noqa: E402
 from edge_sam.commands.options import add_model_options, load_model  # noqa: E402
 from edge_sam.errors import EdgeSamError  # noqa: E402
 from edge_sam.web.click_session import Clicks, EmbeddedPicture, Mode, SharedPredictor, draw_answer  # noqa: E402
@@ -49,14 +49,15 @@ def load_predictor(chosen: argparse.Namespace) -> Any:  # noqa: ANN401 - of PyTo
     """Return the predictor that the options ask for.
 
     Raises:
-        EdgeSamError: no such file, or one that holds no such model.
+        EdgeSamError: no such file, or one that holds no such model; options of the network for exported files.
     """
     if chosen.enable_onnx:
         from edge_sam.runtime.onnx_graphs import OnnxSamPredictor
 
-        checkpoint: Path = chosen.checkpoint
-        encoder, decoder = (checkpoint.with_name(f"{checkpoint.stem}_{part}.onnx") for part in ("encoder", "decoder"))
-        return OnnxSamPredictor(encoder, decoder)
+        if any(option is not None for option in (chosen.model_type, chosen.image_size, chosen.upsample_mode)):
+            raise EdgeSamError("exported files say which network they hold: leave its options out with --enable-onnx")
+        stem = export_stem(chosen.checkpoint)
+        return OnnxSamPredictor(*(stem.with_name(f"{stem.name}_{part}.onnx") for part in ("encoder", "decoder")))
     from edge_sam.inference.predictor import SamPredictor
 
     return SamPredictor(load_model(chosen))

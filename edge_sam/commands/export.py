@@ -81,8 +81,6 @@ def _export(chosen: argparse.Namespace) -> None:
 
     sam = load_network(chosen)
     pictures, calibration = comparison_pictures(chosen, max(256, sam.image_size // 2))
-    checkpoint = chosen.checkpoint.resolve()
-    folder = chosen.out or (checkpoint if checkpoint.is_dir() else checkpoint.parent)
     description = GraphDescription(
         sam.image_size,
         chosen.preprocess,
@@ -93,13 +91,24 @@ def _export(chosen: argparse.Namespace) -> None:
     )
     request = ExportRequest(
         chosen.target,
-        folder / (checkpoint.name if checkpoint.is_dir() else checkpoint.stem),
+        export_stem(chosen.checkpoint, chosen.out),
         description,
         (chosen.part,) if chosen.part else ("encoder", "decoder"),
         chosen.quantize,
         chosen.max_miou_loss,
     )
     print(describe(export(sam, request, pictures, calibration)))
+
+
+def export_stem(checkpoint: Path, folder: Path | None = None) -> Path:
+    """Return what the paths of exported files begin with: in a folder, by default beside the checkpoint.
+
+    Beside: for a folder of ``save_pretrained``, in it.
+    """
+    checkpoint = checkpoint.resolve()
+    if checkpoint.is_dir():
+        return (folder or checkpoint) / checkpoint.name
+    return (folder or checkpoint.parent) / checkpoint.stem
 
 
 def comparison_pictures(chosen: argparse.Namespace, drawn_size: int) -> tuple[list["Picture"], list["Picture"]]:

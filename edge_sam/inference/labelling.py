@@ -100,7 +100,7 @@ def label_photographs(
 def _photographs(source: Path) -> list[Path]:
     if not source.is_dir():
         raise EdgeSamError(f"{source}: no such folder")
-    photographs = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    photographs = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not photographs:
         raise EdgeSamError(f"{source}: holds no photograph ({', '.join(IMAGE_SUFFIXES)})")
     by_stem: dict[str, Path] = {}

@@ -51,6 +51,7 @@ def photographs(tmp_path):
     Image.new("RGB", (20, 20)).save(folder / "dark.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "notes.txt").write_text("no photograph")
+    (folder / "folder.jpg").mkdir()
     return folder
 
 

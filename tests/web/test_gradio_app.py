@@ -1,5 +1,6 @@
 """The demo on a server, where Gradio is installed (`pip install 'edge-sam[web-demo]'`)."""
 
+import argparse
 import importlib.util
 import io
 import json
@@ -117,3 +118,23 @@ def test_clicks_draw_masks(app, tmp_path):
     assert app.show(shared, None, clicks, 3) == (gradio.skip(), "")
     with pytest.raises(app.EdgeSamError, match="choose a photograph"):
         app.add_click(None, Clicks(), "add", event)
+
+
+def test_exported_files_are_found_where_the_export_wrote_them(app, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_sam.runtime.onnx_graphs.OnnxSamPredictor", lambda *paths: paths)
+    (tmp_path / "my.model").mkdir()
+    (tmp_path / "small.pth").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.pth").symlink_to(tmp_path / "small.pth")
+    options = {"enable_onnx": True, "model_type": None, "image_size": None, "upsample_mode": None}
+    for checkpoint, stem in (
+        ("small.pth", "small"),
+        ("my.model", "my.model/my.model"),  # a folder of save_pretrained
+        ("elsewhere/link.pth", "small"),
+    ):
+        chosen = argparse.Namespace(checkpoint=tmp_path / checkpoint, **options)
+        expected = tuple(tmp_path / f"{stem}_{part}.onnx" for part in ("encoder", "decoder"))
+        assert app.load_predictor(chosen) == expected
+    chosen.image_size = 512
+    with pytest.raises(app.EdgeSamError, match="leave its options out"):
+        app.load_predictor(chosen)

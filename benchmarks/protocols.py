@@ -22,6 +22,7 @@ from edge_sam.evaluation.ap_protocol import ApProtocol
 from edge_sam.evaluation.average_precision import evaluate_ap
 from edge_sam.evaluation.average_recall import RecallProtocol, evaluate_average_recall
 from edge_sam.evaluation.bootstrap import INTERVAL_IN_WORDS, Interval, interval_by_image
+from edge_sam.evaluation.data_hash import data_sha256
 from edge_sam.evaluation.detections import AnnotatedBoxes
 from edge_sam.evaluation.miou import evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol, GroundTruth
@@ -76,7 +77,9 @@ def miou_column(sam: Sam, dataset: Sa1bDataset | CocoDataset, instances: int | N
         cells[f"{protocol.name}, {protocol.ground_truth}: failures, empty"] = (
             f"{len(result.failures)}, {len(result.empty)}"
         )
-    data = f"data {results[0].data_sha256[:12]}, {results[0].images} images, {results[0].instances} instances"
+    one = results[0]
+    data = f"data {one.data_sha256[:12]}, {one.images} images, {one.instances} instances"
+    data += _left_out(("refused", one.refusals))
     return {row: cell for row, cell in cells.items() if not row.endswith("empty") or cell != "0, 0"}, data
 
 
@@ -89,7 +92,8 @@ def ap_column(sam: Sam, dataset: CocoDataset, world: World) -> tuple[Cells, str]
         for kind, count in (("mask", result.mask_ap), ("boundary", result.boundary_ap))
         for name, value in count.numbers.items()
     }
-    return cells, f"data {result.data_sha256[:12]}, {result.images} images, {result.objects} objects"
+    data = f"data {result.data_sha256[:12]}, {result.images} images, {result.objects} objects"
+    return cells, data + _left_out(("failures", result.failures), ("empty", result.empty), ("refused", result.refusals))
 
 
 AP_PROTOCOL = ApProtocol(AnnotatedBoxes.name, boundary=True, ranking="box-x-iou")
@@ -101,7 +105,14 @@ def recall_column(sam: Sam, dataset: Sa1bDataset, protocol: RecallProtocol, worl
     cells = {
         f"AR@{limit}": with_interval(result.average_recall(limit), result.interval(limit)) for limit in protocol.limits
     }
-    return cells, f"{len(result.images)} images, {result.instances()} annotated masks"
+    sha256 = data_sha256(image.data_sha256 for image in result.images)
+    data = f"data {sha256[:12]}, {len(result.images)} images, {result.instances()} annotated masks"
+    return cells, data + _left_out(("failures", result.failures), ("empty", result.empty), ("refused", result.refusals))
+
+
+def _left_out(*lists: tuple[str, Sequence[object]]) -> str:
+    """Count what failed or could not be measured, where there is such."""
+    return "".join(f", {len(names)} {kind}" for kind, names in lists if names)
 
 
 def table(columns: dict[str, tuple[Cells, str]]) -> Iterator[str]:

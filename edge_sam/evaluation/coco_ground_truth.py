@@ -82,11 +82,12 @@ def ground_truth_masks(dataset: CocoDataset, indices: Sequence[int]) -> GroundTr
     for index in indices:
         image = dataset.images[index]
         own: list[Entry] = []
-        for entry in image.annotations:
+        for position, entry in enumerate(image.annotations):
             try:
                 counted = _counted(entry, image)
             except BrokenSample as error:
-                refusals.append(Refusal(image.name, f"annotation {entry.get('id')}: {error}", "annotation"))
+                name = entry.get("id", f"at position {position}")
+                refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))
                 continue
             own.append(counted)
             if not counted["pixels"]:

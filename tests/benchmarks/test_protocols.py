@@ -54,7 +54,16 @@ def test_ap_and_recall_have_intervals(coco, tmp_path):
     val = Sa1bDataset(root, "val", 256, keep_annotations=True)
     bars = RecallProtocol(points_per_side=3, pred_iou_thresh=0.5, stability_score_thresh=0.6)
     cells, data = protocols.recall_column(LikenessSam(), val, bars, ALONE)
-    assert list(cells) == ["AR@10", "AR@100", "AR@1000"] and data.startswith("2 images, ")
+    assert list(cells) == ["AR@10", "AR@100", "AR@1000"] and " 2 images, " in data
+    assert data.startswith("data ") and "refused" not in data
+
+
+def test_what_could_not_be_measured_is_counted(tmp_path):
+    root = write_sa1b(tmp_path, "val", 2, size=(96, 128))
+    min((root / "images" / "val").iterdir()).write_bytes(b"no picture")
+    val = Sa1bDataset(root, "val", 256, keep_annotations=True)
+    _, data = protocols.recall_column(LikenessSam(), val, RecallProtocol(3, 0.5, 0.6), ALONE)
+    assert " 1 images, " in data and data.endswith(", 1 refused")
 
 
 def test_the_command_writes_the_tables(monkeypatch, tmp_path):

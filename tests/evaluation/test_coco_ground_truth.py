@@ -29,6 +29,19 @@ def test_what_cannot_be_counted_is_told(tmp_path):
     assert ap(truth, as_found(truth), "coco")["AP"] < 1.0, "nothing matches an empty mask"
 
 
+def test_annotations_without_an_id_are_told_apart(tmp_path):
+    root = write_coco(tmp_path, 2)
+    tree = read_tree(root / COCO_FILE)
+    for annotation in tree["annotations"][:2]:
+        annotation["segmentation"] = {"size": [9, 9], "counts": "1"}
+        del annotation["id"]
+    write_tree(root / COCO_FILE, tree["images"], tree["annotations"])
+    dataset = CocoDataset(root, "coco", 256)
+    refusals = ground_truth_masks(dataset, [0]).refusals
+    assert [refusal.reason.split(":")[0] for refusal in refusals] == [f"annotation at position {at}" for at in (0, 1)]
+    assert set(dataset.single_objects(0)[1]) <= set(refusals), "by the same name, so that they count once"
+
+
 @pytest.mark.parametrize(
     ("style", "change", "said"),
     [

@@ -28,7 +28,9 @@ class Estimate:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the whole interval lies above or below zero, else 0."""
+        """1 or -1 where the whole interval lies above or below zero, else 0; one without width is of a single image."""
+        if self.interval.low == self.interval.high:
+            return 0
         return (self.interval.low > 0) - (self.interval.high < 0)
 
 

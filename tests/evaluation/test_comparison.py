@@ -60,6 +60,14 @@ def test_no_verdict_where_the_interval_holds_zero(comparison):
     ]
 
 
+def test_a_single_image_gives_no_verdict():
+    """Drawn again it is always the same: that its interval has no width is no certainty."""
+    changes = {"image_ids": ("a",) * 6}
+    results = (result(FIRST, **changes), result(FIRST / 2, **changes))
+    between = Comparison("sa", "all images", ("one", "two"), HASHES, results).differences[1][0]
+    assert between.interval.low == between.interval.high < 0 and between.sign == 0
+
+
 def test_histograms_hold_every_instance_once(comparison):
     counts = comparison.histogram(0, 0)
     assert len(counts) == BINS and counts.sum() == 6

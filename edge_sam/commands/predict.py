@@ -25,7 +25,7 @@ def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
     )  # fmt: skip
     predict.add_argument(
         "--box", type=_box, action="append", default=[], dest="boxes", metavar="X0,Y0,X1,Y1",
-        help="box of an object; several ask for as many objects",
+        help="box of an object; several ask for as many objects; cut at the picture's edge (--box=-9,0,90,90)",
     )  # fmt: skip
     predict.add_argument(
         "--num-multimask-outputs", type=int, choices=(1, 3, 4), default=1,

@@ -26,7 +26,7 @@ from edge_sam.runtime.pictures import normalised_square
 Part = Literal["encoder", "decoder"]
 Picture = NDArray[np.uint8]
 
-_OF_THE_DECODER = ("postprocess", "use_stability_score")
+_OF_THE_DECODER = ("postprocess", "use_stability_score", "num_multimask_outputs")
 
 _NOT_RUN = (
     "These files run on Apple's systems alone and were not run here: the numbers are of the graphs that were "
@@ -64,7 +64,8 @@ class ExportRequest:
         asked: dict[Part, tuple[str, ...]] = {"encoder": ("preprocess",), "decoder": _OF_THE_DECODER}
         for part, names in asked.items():
             for name in names:
-                if part not in self.parts and getattr(self.description, name):
+                usual = getattr(GraphDescription(self.description.image_size), name)
+                if part not in self.parts and getattr(self.description, name) != usual:
                     raise EdgeSamError(f"{name.replace('_', ' ')} is the {part}'s, which is not exported: ask for both")
 
     @property

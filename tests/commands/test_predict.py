@@ -51,6 +51,14 @@ def test_several_boxes_are_several_objects(model_folder, picture, tmp_path, caps
     assert len(list((tmp_path / "out").glob("photo_mask_*.png"))) == 2
 
 
+def test_a_box_over_the_edge_is_cut(model_folder, picture, tmp_path):
+    made = []
+    for box in ("-9,-5,90,70", "0,0,90,70"):
+        predict(picture[0], "--checkpoint", model_folder, f"--box={box}", "--out", tmp_path / box)
+        made.append((tmp_path / box / "photo_mask_1.png").read_bytes())
+    assert made[0] == made[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,12 +11,13 @@ from edge_sam.runtime.graphs import GraphDescription
 
 
 def test_what_a_part_should_do_that_is_not_exported_is_refused(tmp_path):
-    for part, option, other in (
-        ("encoder", "postprocess", "decoder"),
-        ("encoder", "use_stability_score", "decoder"),
-        ("decoder", "preprocess", "encoder"),
+    for part, option, value, other in (
+        ("encoder", "postprocess", True, "decoder"),
+        ("encoder", "use_stability_score", True, "decoder"),
+        ("encoder", "num_multimask_outputs", 1, "decoder"),
+        ("decoder", "preprocess", True, "encoder"),
     ):
-        description = GraphDescription(64, **{option: True})
+        description = GraphDescription(64, **{option: value})
         with pytest.raises(EdgeSamError, match=f"{option.replace('_', ' ')} is the {other}'s, which is not exported"):
             ExportRequest("onnx", tmp_path / "model", description, (part,))
         assert ExportRequest("onnx", tmp_path / "model", description, (other,)).parts == (other,)

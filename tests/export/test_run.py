@@ -55,3 +55,15 @@ def test_coreml_is_converted_and_said_not_to_have_run(sam, pictures, tmp_path):
     assert decoder["outputs"] == ["low_res_masks", "iou_predictions"]
     assert "not run here" in json.loads(report.parity_file.read_text())["not_run"]
     assert "Compare again on a Mac" in describe(report)
+
+
+def test_one_part_is_compared_and_timed_alone(sam, pictures, tmp_path):
+    for part, steps in (("encoder", {"encoder"}), ("decoder", {"decoder_1", "decoder_16"})):
+        request = ExportRequest("torchscript", tmp_path / "small", GraphDescription(SIZE), (part,))
+        report = export(sam, request, pictures[:1])
+        assert set(report.files) == {part} and report.parity_file.name == f"small_{part}.torchscript.parity.json"
+        assert {runtime: set(times) for runtime, times in report.parity.latency_ms.items()} == {
+            "pytorch": steps,
+            "torchscript": steps,
+        }
+        assert str(report.parity_file) in describe(report)

@@ -1,5 +1,6 @@
 """All masks of a picture: a grid of points asks, the good answers stay; the interface of segment-anything."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -185,6 +186,9 @@ class SamAutomaticMaskGenerator:
         for name, bound in smallest.items():
             if not getattr(self, name) >= bound:
                 raise EdgeSamError(f"{name} is {getattr(self, name)}; it should be at least {bound}")
+        for name in ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh"):
+            if math.isnan(getattr(self, name)):  # which nothing is above or below
+                raise EdgeSamError(f"{name} is not a number")
         if self.output_mode not in get_args(OutputMode):
             modes = ", ".join(get_args(OutputMode))
             raise EdgeSamError(f"output_mode is {self.output_mode!r}; it should be one of {modes}")

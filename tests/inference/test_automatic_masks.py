@@ -163,6 +163,8 @@ def test_answers_that_are_no_numbers_are_no_masks(picture):
         ({"points_per_batch": 0}, "points_per_batch is 0; it should be at least 1"),
         ({"crop_n_layers": -1}, "crop_n_layers is -1"),
         ({"stability_score_offset": float("nan")}, "stability_score_offset is nan"),
+        ({"box_nms_thresh": float("nan")}, "box_nms_thresh is not a number"),
+        ({"pred_iou_thresh": float("nan")}, "pred_iou_thresh is not a number"),
         ({"output_mode": "png"}, "output_mode is 'png'; it should be one of binary_mask"),
     ],
 )

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +19,15 @@ def _need(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)} under $EDGE_SAM_SHARED")
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in the processes that a test starts: sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,7 @@ from edge_sam.distill.training_checkpoint import TrainingCheckpoint
 from edge_sam.modeling.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state, split_state
 from tests.distill.conftest import FROM_SCRATCH, PHASE_1, PHASE_2, ROOT
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the processes that a test starts: sums depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def folder_of(output, config):

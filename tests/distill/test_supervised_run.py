@@ -18,13 +18,7 @@ from tests.distill.test_run import error_of
 
 NO_IMAGES_CHANGED = ("DATA.AUGMENTATION", "{}")
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

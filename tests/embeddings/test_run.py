@@ -160,12 +160,11 @@ def script(folder, weights, processes=None, workers="1"):
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_with_two_processes(tmp_path, weights):
+def test_killed_and_gone_on_with_two_processes(tmp_path, weights, one_thread):
     folders = [tmp_path / name for name in ("killed", "whole")]
     for folder in folders:
         write_sa1b(folder / "SA-1B", "train", 24)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    torch.set_num_threads(1)
     main(command(folders[1], weights))
 
     first = subprocess.Popen(

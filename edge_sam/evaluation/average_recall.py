@@ -1,7 +1,6 @@
 """How many of a picture's annotated masks are among those that are found without being asked for."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -9,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as mask_utils
-from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from edge_sam.data.sa1b import Refusal, Sample
@@ -19,6 +17,7 @@ from edge_sam.evaluation.bootstrap import Interval, interval_by_image
 from edge_sam.evaluation.buckets import IOU_THRESHOLDS, SIZES
 from edge_sam.evaluation.data_hash import hash_image
 from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
+from edge_sam.inference.point_answers import NotFiniteError
 from edge_sam.modeling.sam import Sam
 
 _THRESHOLDS = np.array(IOU_THRESHOLDS)
@@ -106,7 +105,7 @@ class AverageRecallResult:
     Attributes:
         protocol: what was measured.
         images: one entry an image, in the order of the data set.
-        failures: images for which the model gave NaN or infinity; what masks it still gave were counted.
+        failures: images for which the model gave NaN or infinity; there it has found nothing.
         empty: image id and number of annotations without a pixel; they are not measured.
         refusals: images and annotations that could not be read; they are not measured.
 
@@ -247,17 +246,19 @@ def evaluate_average_recall(
     failures: list[str] = []
     empty: list[tuple[str, int]] = []
     refused: list[Refusal] = []
-    with _watching(sam) as calls_without_numbers:
-        for task in loader:
-            refused += task.refusals
-            if task.picture is not None:
-                calls_without_numbers.clear()
-                recall, without_pixel = _measure(generator, task, protocol)
-                recalls.append(recall)
-                failures += [task.image_id] if calls_without_numbers else []
-                empty += [(task.image_id, number) for number in without_pixel]
-            if progress is not None:
-                progress(len(dataset) / len(own))
+    for task in loader:
+        refused += task.refusals
+        if task.picture is not None:
+            try:
+                found = generator.generate(task.picture)
+            except NotFiniteError:
+                failures.append(task.image_id)
+                found = []
+            recall, without_pixel = _measure(found, task, protocol)
+            recalls.append(recall)
+            empty += [(task.image_id, number) for number in without_pixel]
+        if progress is not None:
+            progress(len(dataset) / len(own))
     parts = gather_objects((recalls, failures, empty, refused))
     result = AverageRecallResult(
         protocol,
@@ -273,31 +274,8 @@ def evaluate_average_recall(
     return result
 
 
-@contextmanager
-def _watching(sam: Sam) -> Iterator[list[str]]:
-    """Give a list that gets an entry whenever the image encoder's answer has NaN or infinity in it.
-
-    No mask is made of such an answer, for NaN passes no bar: without a word it would only lower the recall.
-    """
-    calls: list[str] = []
-
-    def look(module: nn.Module, given: object, embedding: Tensor) -> None:
-        if not embedding.sum().isfinite():
-            calls.append(type(module).__name__)
-
-    hook = sam.image_encoder.register_forward_hook(look)
-    try:
-        yield calls
-    finally:
-        hook.remove()
-
-
-def _measure(
-    generator: SamAutomaticMaskGenerator, task: _Task, protocol: RecallProtocol
-) -> tuple[ImageRecall, list[int]]:
-    assert task.picture is not None
-    found = generator.generate(task.picture)
-    found.sort(key=lambda mask: -(mask["predicted_iou"] + mask["stability_score"]))
+def _measure(found: list[dict[str, Any]], task: _Task, protocol: RecallProtocol) -> tuple[ImageRecall, list[int]]:
+    found = sorted(found, key=lambda mask: -(mask["predicted_iou"] + mask["stability_score"]))
     areas = mask_utils.area(task.masks)
     present = [mask for mask, area in zip(task.masks, areas, strict=True) if area]
     segmentations = [mask["segmentation"] for mask in found[: max(protocol.limits)]]

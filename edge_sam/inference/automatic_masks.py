@@ -94,7 +94,7 @@ class SamAutomaticMaskGenerator:
             ``stability_score``, ``point_coords`` [[x, y]], ``crop_box`` XYWH.
 
         Raises:
-            EdgeSamError: an array of another shape or type.
+            EdgeSamError: an array of another shape or type; a network that answers with NaN or infinity.
         """
         pixels = rgb_pixels(image)
         height, width = pixels.shape[:2]

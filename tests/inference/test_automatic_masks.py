@@ -144,11 +144,21 @@ def test_nothing_found_is_no_mask(picture):
     assert SamAutomaticMaskGenerator(LikenessSam(), **settings).generate(picture) == []
 
 
-def test_answers_that_are_no_numbers_are_no_masks(picture):
+def test_answers_that_are_no_numbers_are_an_error_not_an_empty_picture(picture):
     sam = LikenessSam()
     sam.image_encoder.forward = lambda images: torch.full((1, 3, 64, 64), torch.nan)
     for bars in ({}, {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}):
-        assert SamAutomaticMaskGenerator(sam, **LOOSE | bars).generate(picture) == []
+        with pytest.raises(EdgeSamError, match="NaN or infinity"):
+            SamAutomaticMaskGenerator(sam, **LOOSE | bars).generate(picture)
+
+
+def test_a_broken_decoder_is_an_error_not_an_empty_picture(picture):
+    sam = build_sam("rep_vit_m1", 64).eval()
+    with torch.no_grad():
+        sam.mask_decoder.output_upscaling[0].bias.fill_(torch.nan)  # the scores stay numbers
+    bars = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    with pytest.raises(EdgeSamError, match="NaN or infinity"):
+        SamAutomaticMaskGenerator(sam, points_per_side=2, **bars).generate(picture)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def load_predictor(chosen: argparse.Namespace) -> Any:  # noqa: ANN401 - of PyTo
         if any(option is not None for option in (chosen.model_type, chosen.image_size, chosen.upsample_mode)):
             raise EdgeSamError("exported files say which network they hold: leave its options out with --enable-onnx")
         stem = export_stem(chosen.checkpoint)
-        return OnnxSamPredictor(*(stem.with_name(f"{stem.name}_{part}.onnx") for part in ("encoder", "decoder")))
+        encoder, decoder = (stem.with_name(f"{stem.name}_{part}.onnx") for part in ("encoder", "decoder"))
+        return OnnxSamPredictor(encoder, decoder)
     from edge_sam.inference.predictor import SamPredictor
 
     return SamPredictor(load_model(chosen))

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Subset
 
+import edge_sam
 from edge_sam.data.sa1b import Refusal
 from edge_sam.evaluation.compared_models import ComparedModel
 from edge_sam.evaluation.instances import AnnotatedImages, EvaluationDataset, load_batches
@@ -20,7 +21,7 @@ from edge_sam.evaluation.record_file import Record, RecordFile
 from edge_sam.evaluation.simulated_user import Measured
 
 NUMBERS_VERSION = 1
-"""To be raised with every change that gives other numbers: what was measured before is then measured again."""
+"""To be raised with every change between two releases that gives other numbers: all is then measured again."""
 
 
 class ComparedImages(AnnotatedImages, Protocol):
@@ -85,6 +86,7 @@ class Measurement:
         self, folder: Path, model: ComparedModel, protocol: EvaluationProtocol, data: MeasuredData, amp: bool
     ) -> None:
         self.header: Record = {
+            "edge_sam": edge_sam.__version__,  # as it stands beside the numbers
             "numbers_version": NUMBERS_VERSION,
             "model_sha256": model.sha256,
             "network": model.network,

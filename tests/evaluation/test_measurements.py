@@ -103,6 +103,8 @@ def test_everything_that_changes_numbers_has_a_file_of_its_own(tmp_path, photogr
         path(dataset=Sa1bDataset(photographs, "val", 256, 2, keep_annotations=True)),
         path(dataset=Sa1bDataset(other, "val", 256, keep_annotations=True)),
     ]
+    monkeypatch.setattr("edge_sam.__version__", "1000.0")
+    found.append(path())
     monkeypatch.setattr(measurements_module, "NUMBERS_VERSION", 10**6)
     found.append(path())
     assert len(set(found)) == len(found)

@@ -113,7 +113,12 @@ class DecoderGraph(ExportedGraph):
         Returns:
             logits (N, K, 4h, 4w), scores (N, K).
         """
-        sparse = self._embed_points(point_coords, point_labels)
+        return self.decode(image_embeddings, self._embed_points(point_coords, point_labels), mask_input, has_mask_input)
+
+    def decode(
+        self, image_embeddings: Tensor, sparse: Tensor, mask_input: Tensor, has_mask_input: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode prompt tokens ``sparse`` (N, T, 256); the rest as for :meth:`forward`."""
         dense = torch.where(
             has_mask_input[:, None, None, None] > 0,
             self.prompt_encoder.mask_downscaling(mask_input),

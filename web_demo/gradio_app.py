@@ -23,6 +23,8 @@ from edge_sam.errors import EdgeSamError  # noqa: E402
 from edge_sam.web.click_session import Clicks, EmbeddedPicture, Mode, SharedPredictor, draw_answer  # noqa: E402
 
 LARGEST_UPLOAD = 20 * 2**20  # bytes
+MOST_VISITORS = 20
+"""Whose pictures are kept at the same time, 150 MB each at most; the one who was idle longest is forgotten."""
 _SECONDS_KEPT = 3600
 _MODES: list[tuple[str, Mode]] = [("+ of the object", "add"), ("- beside it", "remove"), ("corner of a box", "box")]
 
@@ -65,7 +67,8 @@ def load_predictor(chosen: argparse.Namespace) -> Any:  # noqa: ANN401 - of PyTo
 
 
 def launch(page: gr.Blocks, server_name: str, port: int, wait: bool = True) -> str:
-    """Serve a page: no files but Gradio's own and uploads, and no uploads over :data:`LARGEST_UPLOAD`.
+    """Serve a page: no files but Gradio's own and uploads, no uploads over :data:`LARGEST_UPLOAD`, the
+    pictures of :data:`MOST_VISITORS`.
 
     Args:
         page: to serve.
@@ -82,7 +85,7 @@ def launch(page: gr.Blocks, server_name: str, port: int, wait: bool = True) -> s
     try:
         _, address, _ = page.launch(
             server_name=server_name, server_port=port, share=False, max_file_size=LARGEST_UPLOAD, allowed_paths=[],
-            ssr_mode=False, prevent_thread_lock=not wait,
+            state_session_capacity=MOST_VISITORS, ssr_mode=False, prevent_thread_lock=not wait,
         )  # fmt: skip
     except OSError as error:
         raise EdgeSamError(f"{server_name}:{port} cannot be listened at: {error}; choose another --port") from error

@@ -79,14 +79,14 @@ def test_no_file_outside_of_the_uploads_is_read_or_served(address, tmp_path):
 class Visitor:
     """What the page's script does: events with the visitor's state on the server."""
 
-    def __init__(self, address):
-        self.address = f"{address}gradio_api/"
+    def __init__(self, address, name="visitor"):
+        self.address, self.name = f"{address}gradio_api/", name
         self.functions = {it["api_name"]: it["id"] for it in httpx.get(f"{address}config").json()["dependencies"]}
 
     def trigger(self, name, data, event=None):
-        body = {"fn_index": self.functions[name], "data": data, "event_data": event, "session_hash": "visitor"}
+        body = {"fn_index": self.functions[name], "data": data, "event_data": event, "session_hash": self.name}
         assert httpx.post(f"{self.address}queue/join", json=body, timeout=60).status_code == 200
-        lines = httpx.get(f"{self.address}queue/data", params={"session_hash": "visitor"}, timeout=60).text.splitlines()
+        lines = httpx.get(f"{self.address}queue/data", params={"session_hash": self.name}, timeout=60).text.splitlines()
         told = [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
         done = next(message for message in told if message["msg"] == "process_completed")
         assert done["success"], done
@@ -104,6 +104,18 @@ def test_a_click_in_the_page_draws_a_mask(address):
     drawn = Image.open(io.BytesIO(httpx.get(image["url"]).content))
     assert drawn.size == (80, 60)
     assert drawn.convert("RGB").getpixel((40, 24)) != drawn.convert("RGB").getpixel((2, 2))
+
+
+@pytest.mark.slow
+def test_who_was_idle_longest_is_forgotten_when_many_come(app, address):
+    picture = {"path": upload(address, png()).json()[0], "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
+    visitors = [Visitor(address, f"visitor {number}") for number in range(app.MOST_VISITORS + 1)]
+    for visitor in visitors:
+        visitor.trigger("embed", [picture])
+    click = ([None, None, "add"], {"index": [40, 30], "value": None})
+    visitors[-1].trigger("add_click", *click)
+    with pytest.raises(AssertionError, match="choose a photograph first"):
+        visitors[0].trigger("add_click", *click)
 
 
 def test_clicks_draw_masks(app, tmp_path):

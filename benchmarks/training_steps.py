@@ -1,8 +1,10 @@
-"""One optimizer step of each phase, RepViT-M1, and its peak memory; each size in a process of its own."""
+"""RepViT-M1 forward and backward, and one optimizer step of each phase with its peak memory; each in a process."""
 
+import copy
 import itertools
 import multiprocessing
 import resource
+from functools import partial
 from typing import Literal
 
 import torch
@@ -15,7 +17,8 @@ from edge_sam.distill.losses import PromptLossWeights
 from edge_sam.distill.optimizer import build_optimizer
 from edge_sam.distill.prompt_distillation import PromptDistillation
 from edge_sam.distill.prompt_loop import PromptLoop
-from edge_sam.modeling.registry import build_sam
+from edge_sam.modeling.channel_scale import ChannelScale
+from edge_sam.modeling.registry import build_image_encoder, build_sam
 from edge_sam.modeling.sam import normalize_images
 
 Phase = Literal["phase 1", "phase 2"]
@@ -26,13 +29,43 @@ PROMPTS = 16
 
 
 def measure() -> list[Measurement]:
-    """Measure both phases at 256 and 1024 px against the bare student encoder, forward and backward."""
+    """Measure the student's encoder against timm's layers, and both phases against the student's encoder."""
     context = multiprocessing.get_context("spawn")
-    found = []
+    with context.Pool(1) as pool:
+        found = [pool.apply(_measure_encoder)]
     for size in SIZES:
         with context.Pool(1) as pool:
             found.append(pool.apply(_measure_step, size))
     return found
+
+
+def _measure_encoder(image_size: int = 256, images: int = 4) -> Measurement:
+    """Measure what it saves to compute the 1x1 depthwise convolutions as products; on a CPU, with one thread."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    encoder = build_image_encoder("rep_vit_m1", image_size).to(memory_format=torch.channels_last)
+    pixels = torch.randn(images, 3, image_size, image_size).to(memory_format=torch.channels_last)
+
+    def step(module: nn.Module) -> None:
+        _backward(module(pixels).square().mean())
+        module.zero_grad(set_to_none=True)
+
+    seconds = median_seconds(partial(step, encoder), repeats=4)
+    baseline = median_seconds(partial(step, _with_convolutions(encoder)), repeats=4)
+    what = f"student encoder, forward and backward, {image_size} px, {images} images"
+    return Measurement(what, seconds, "s", "1x1 depthwise as convolutions", baseline, "one thread")
+
+
+def _with_convolutions(encoder: nn.Module) -> nn.Module:
+    """Return a copy whose 1x1 depthwise convolutions are computed as convolutions, as timm does."""
+    plain = copy.deepcopy(encoder)
+    for parent in list(plain.modules()):
+        for name, scale in list(parent.named_children()):
+            if isinstance(scale, ChannelScale):
+                convolution = nn.Conv2d(scale.in_channels, scale.in_channels, 1, groups=scale.groups, bias=False)
+                convolution.weight = scale.weight
+                setattr(parent, name, convolution)
+    return plain
 
 
 def _measure_step(phase: Phase, image_size: int, images: int) -> Measurement:

@@ -4,8 +4,10 @@ from typing import Literal, cast
 
 import timm
 import torch.nn.functional as F
+from timm.models.repvit import RepVggDw
 from torch import Tensor, nn
 
+from edge_sam.modeling.channel_scale import ChannelScale
 from edge_sam.modeling.common import Neck
 from edge_sam.modeling.recompute import recomputed
 
@@ -57,6 +59,9 @@ class RepViTImageEncoder(nn.Module):
         self.use_checkpoint = use_checkpoint
         self.trunk = timm.create_model(f"repvit_{arch}", num_classes=0)
         self.trunk.head = nn.Identity()
+        for block in self.trunk.modules():
+            if isinstance(block, RepVggDw):
+                block.conv1.c = ChannelScale.of(block.conv1.c)
         *_, stride16_channels, stride32_channels = self.trunk.embed_dim
         self.fusion = FeatureFusion(stride16_channels, stride32_channels, upsample_mode) if fuse else None
         self.neck = Neck(256 if fuse else stride32_channels)

@@ -67,8 +67,9 @@ def load_predictor(chosen: argparse.Namespace) -> Any:  # noqa: ANN401 - of PyTo
 
 
 def launch(page: gr.Blocks, server_name: str, port: int, wait: bool = True) -> str:
-    """Serve a page: no files but Gradio's own and uploads, no uploads over :data:`LARGEST_UPLOAD`, the
-    pictures of :data:`MOST_VISITORS`.
+    """Serve a page: no files but Gradio's own and uploads.
+
+    Uploads are at most :data:`LARGEST_UPLOAD`, and the pictures of :data:`MOST_VISITORS` are kept.
 
     Args:
         page: to serve.

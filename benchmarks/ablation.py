@@ -17,16 +17,20 @@ from edge_sam.demo.chain import Chain
 SETTINGS = ("VALIDATION.NUM_IMAGES", "0", "TRAIN.LR_SCALE_BY_BATCH", "False")
 PHASE_1 = (*SETTINGS, "TRAIN.WARMUP_EPOCHS", "1", "TRAIN.BASE_LR", "1.5e-3")
 PHASE_2 = (*SETTINGS, "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5", "DISTILL.MAX_ALLOWED_PROMPTS", "8")
-ROUNDS = {"+ decoder, no clicks": 1, "+ 1 round of clicks (phase 2)": 2, "+ 2 rounds of clicks": 3}
+ROUNDS = {1: "+ decoder, no clicks", 2: "+ 1 round of clicks (phase 2)", 3: "+ 2 rounds of clicks"}
+"""By how often a step decodes."""
 
 
-def run_seed(chain: Chain, epochs: tuple[int, int], measured: tuple[int, int]) -> dict[str, Report]:
+def run_seed(
+    chain: Chain, epochs: tuple[int, int], measured: tuple[int, int], rounds_of_rows: Sequence[int]
+) -> dict[str, Report]:
     """Train and evaluate the students of a seed.
 
     Args:
         chain: data, teacher and seed.
         epochs: of phase 1 and of phase 2.
         measured: images of the val split, and masks in each.
+        rounds_of_rows: rows of phase 2, by how often each decodes; see :data:`ROUNDS`.
 
     Returns:
         Row name -> what the evaluation's JSON file holds.
@@ -39,9 +43,11 @@ def run_seed(chain: Chain, epochs: tuple[int, int], measured: tuple[int, int]) -
         f"encoder only, {first} epochs (phase 1)": chain.evaluate(chain.convert(start), *measured),
         f"encoder only, {first + second} epochs": chain.evaluate(chain.convert(longer), *measured),
     }
-    for row, rounds in ROUNDS.items():
+    for rounds in rounds_of_rows:
         options = (*PHASE_2, "DISTILL.DECODE_ITERS", str(rounds))
-        reports[row] = chain.evaluate(chain.phase_2(f"{tag}_{rounds}_rounds", 4, second, start, *options), *measured)
+        reports[ROUNDS[rounds]] = chain.evaluate(
+            chain.phase_2(f"{tag}_{rounds}_rounds", 4, second, start, *options), *measured
+        )
     return reports
 
 
@@ -57,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models: dict[str, list[Report]] = {"teacher": [chain.evaluate(chain.teacher, *measured)]}
     for seed in chosen.seeds:
         seeded = Chain.for_teacher(*paths, seed=seed, **settings)
-        for model, report in run_seed(seeded, tuple(chosen.epochs), measured).items():
+        for model, report in run_seed(seeded, tuple(chosen.epochs), measured, chosen.rounds).items():
             models.setdefault(model, []).append(report)
         print(markdown_table(models), flush=True)
     print(models["teacher"][0]["results"][0]["protocol"]["line"])
@@ -70,6 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, nargs=2, default=[5, 1], help="of phase 1 and phase 2; default 5 1")
+    parser.add_argument("--rounds", type=int, nargs="+", choices=ROUNDS, default=list(ROUNDS), help="rows of phase 2")
     parser.add_argument("--train-images", type=int, default=-1, help="the first so many; default all")
     parser.add_argument("--images", type=int, default=60, help="measured on; default %(default)s")
     parser.add_argument("--instances", type=int, default=8, help="masks of each; default %(default)s")

@@ -21,6 +21,8 @@ def contradictions(
         yield from _of_start(model, distill)
         yield from _of_stored_embeddings(data, model, distill)
         return
+    if distill.PIXEL_GROUPING:
+        yield "DISTILL.PIXEL_GROUPING looks at annotated masks: it needs DISTILL.TARGET masks"
     if distill.STORED_EMBEDDINGS:
         yield (
             "DISTILL.STORED_EMBEDDINGS replaces a frozen encoder where masks are learnt (DISTILL.TARGET masks); "
@@ -76,6 +78,8 @@ def _of_masks(distill: DistillSettings) -> Iterator[str]:
     for key, (is_set, advice) in unused.items():
         if is_set:
             yield f"DISTILL.TARGET masks does not go with DISTILL.{key}: {advice}"
+    if distill.PIXEL_GROUPING and distill.FREEZE_IMAGE_ENCODER:
+        yield "DISTILL.PIXEL_GROUPING is a lesson for the image encoder, and DISTILL.FREEZE_IMAGE_ENCODER is true"
     if distill.DECODER_BCE + distill.DECODER_DICE + distill.DECODER_FOCAL == 0:
         yield "DISTILL.TARGET is masks but DISTILL.DECODER_BCE, DICE and FOCAL are 0: nothing to learn"
 

@@ -139,6 +139,8 @@ class DistillSettings(Section):
     DECODER_DICE: NonNegative = 0.0
     DECODER_FOCAL: NonNegative = 0.0
     DECODER_IOU: NonNegative = 0.0
+    PIXEL_GROUPING: NonNegative = 0.0
+    """With TARGET masks: features of one mask's pixels are alike, for an encoder that starts from nothing."""
     MAX_ALLOWED_PROMPTS: Count = 16
     """Annotations drawn from an image in a step."""
     PROMPT_TYPE: PromptTypes = ("box", "point")

@@ -112,6 +112,8 @@ STORED = ["DISTILL.STORED_EMBEDDINGS", "true", "DISTILL.FREEZE_IMAGE_ENCODER", "
         (["MODEL.PRETRAINED", "scratch", "DISTILL.FREEZE_PROMPT_ENCODER", "true"], "scratch leaves that part fresh"),
         (["MODEL.PRETRAINED", "imagenet", "DISTILL.FREEZE_IMAGE_ENCODER", "true"], "imagenet leaves that part fresh"),
         (["MODEL.PRETRAINED", "scratch", "DISTILL.DECODER_IOU", "0"], "leaves the IoU head fresh"),
+        (["DISTILL.PIXEL_GROUPING", "1", "DISTILL.FREEZE_IMAGE_ENCODER", "true"], "a lesson for the image encoder"),
+        (["DISTILL.TARGET", "teacher", "DISTILL.PIXEL_GROUPING", "1"], "PIXEL_GROUPING looks at annotated masks"),
         (["DISTILL.STORED_EMBEDDINGS", "true"], "needs DISTILL.FREEZE_IMAGE_ENCODER true"),
         ([*STORED, "DATA.AUGMENTATION.GRAY", "0.1"], "does not go with DATA.AUGMENTATION"),
         ([*STORED, "MODEL.PRETRAINED", "''"], "needs MODEL.PRETRAINED"),

@@ -14,6 +14,7 @@ from edge_sam.data.sa1b import Batch
 from edge_sam.distill.encoder_distillation import teacher_embedding
 from edge_sam.distill.frozen_parts import freeze_unreached, is_frozen, keep_frozen_in_evaluation_mode
 from edge_sam.distill.losses import PromptLossWeights, mask_iou
+from edge_sam.distill.pixel_grouping import grouping_logits, surroundings
 from edge_sam.distill.prompt_loop import Clicks, DecodedMasks, PromptLoop, mean_over_rounds, valid_pixels
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.sam import MASK_THRESHOLD, Sam, normalize_images
@@ -36,10 +37,17 @@ class PromptSupervision(nn.Module):
         loop: how a step prompts; ``masks_from_points`` is 4, or 1 to leave the three masks alone.
         weights: of the losses; there is no embedding to match, so ``pixel_wise`` is 0.
         stored_embeddings: batches bring the image embeddings of the student's frozen encoder along.
+        pixel_grouping: weight of a loss on the pixels' features themselves, see :mod:`edge_sam.distill.pixel_grouping`;
+            it is made of the masks' losses, with their weights.
     """
 
     def __init__(
-        self, student: Sam, loop: PromptLoop, weights: PromptLossWeights, stored_embeddings: bool = False
+        self,
+        student: Sam,
+        loop: PromptLoop,
+        weights: PromptLossWeights,
+        stored_embeddings: bool = False,
+        pixel_grouping: float = 0.0,
     ) -> None:
         super().__init__()
         if loop.masks_from_points == 3 or loop.masks_from_boxes != 1 or weights.pixel_wise:
@@ -50,6 +58,7 @@ class PromptSupervision(nn.Module):
         self.loop = loop
         self.weights = weights
         self.stored_embeddings = stored_embeddings
+        self.pixel_grouping = pixel_grouping
         freeze_unreached(student, loop, weights)
         self.skips_parameters = not is_frozen(student.prompt_encoder)
         """Whether a step may leave trainable parameters without a gradient: the embeddings of prompts it has not."""
@@ -77,15 +86,19 @@ class PromptSupervision(nn.Module):
         target = (batch.masks.float() / FULL_COVERAGE)[:, None]
         valid = valid_pixels(batch, self.student.image_size)
         first = self.loop.first_prompt(step)
+        embedding = self._embedding(batch)
         rounds = self.loop.play(
             batch,
             first,
-            partial(self._decode, self._embedding(batch), batch.image_index),
+            partial(self._decode, embedding, batch.image_index),
             partial(self._click, target, valid),
         )
-        return mean_over_rounds(
+        losses = mean_over_rounds(
             (self._losses(decoded, target, valid) for decoded in rounds), self.loop.rounds_from(first)
         )
+        if self.pixel_grouping:
+            losses["grouping"] = self.pixel_grouping * self._grouping_loss(embedding, batch, target, valid)
+        return losses
 
     def _embedding(self, batch: Batch) -> Tensor:
         if self.stored_embeddings:
@@ -113,6 +126,12 @@ class PromptSupervision(nn.Module):
             iou = mask_iou(decoded.logits > MASK_THRESHOLD, target, valid)
             losses["iou"] = self.weights.iou * F.mse_loss(decoded.iou.float(), iou)
         return losses
+
+    def _grouping_loss(self, embedding: Tensor, batch: Batch, target: Tensor, valid: Tensor) -> Tensor:
+        features = self.student.mask_decoder.output_upscaling(embedding)
+        logits = grouping_logits(features, target, batch.image_index)
+        near = valid & surroundings(batch.boxes, target.shape[-1], self.student.image_size)
+        return torch.stack([loss.mean() for loss in self.weights.of_masks(logits, target, near).values()]).sum()
 
 
 def _is_ambiguous(prompts: Prompts) -> bool:

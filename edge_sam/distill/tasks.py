@@ -76,7 +76,8 @@ def build_task(config: RunConfig, checkpoint: TrainingCheckpoint | None, say: Sa
         distill.DECODER_BCE, distill.DECODER_DICE, distill.DECODER_FOCAL, distill.DECODER_IOU, distill.PIXEL_WISE
     )
     if teacher is None:
-        return PromptSupervision(student, loop, weights, distill.STORED_EMBEDDINGS), student
+        supervision = PromptSupervision(student, loop, weights, distill.STORED_EMBEDDINGS, distill.PIXEL_GROUPING)
+        return supervision, student
     temperature = distill.TEMPERATURE if distill.USE_TEACHER_LOGITS else None
     return PromptDistillation(student, *teacher, loop, weights, temperature), student
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from edge_sam.data.sa1b import collate
 from edge_sam.distill.losses import PromptLossWeights, mask_bce, mask_dice, mask_iou
+from edge_sam.distill.pixel_grouping import grouping_logits, surroundings
 from edge_sam.distill.prompt_loop import PromptLoop, valid_pixels
 from edge_sam.distill.prompt_supervision import PromptSupervision
 from edge_sam.errors import EdgeSamError
@@ -101,6 +102,23 @@ def test_of_the_three_the_best_alone_learns(masked_batch):
     networks = task.student.mask_decoder.output_hypernetworks_mlps
     learnt = [bool(network.layers[0].weight.grad.any()) for network in networks]
     assert learnt == [number in (0, best) for number in range(4)]
+
+
+def test_grouping_is_a_lesson_for_the_encoder_that_asks_no_prompt(masked_batch):
+    student = small_sam(2)
+    task = PromptSupervision(student, BOX, WEIGHTS, pixel_grouping=0.5).eval()
+    embedding = student.image_encoder(normalize_images(masked_batch.images, masked_batch.sizes))
+    target, valid = (masked_batch.masks / 255)[:, None], valid_pixels(masked_batch, 256)
+    features = student.mask_decoder.output_upscaling(embedding)
+    logits = grouping_logits(features, target, masked_batch.image_index)
+    near = valid & surroundings(masked_batch.boxes, 64, 256)
+    expected = mask_bce(logits, target, near).mean() + 2 * mask_dice(logits, target, near).mean()
+    losses = task(masked_batch, 0)
+    torch.testing.assert_close(losses["grouping"], 0.5 * expected)
+    losses["grouping"].backward()
+    reached = {name.split(".")[1] for name, p in task.named_parameters() if p.grad is not None}
+    assert reached == {"image_encoder", "mask_decoder"}
+    assert all("output_upscaling" in n for n, p in student.mask_decoder.named_parameters() if p.grad is not None)
 
 
 def test_padding_does_not_matter(masked_batch):

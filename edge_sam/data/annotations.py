@@ -5,6 +5,7 @@ Nothing is decoded while reading; what is wrong is found from sizes and run leng
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pycocotools import mask as mask_utils
 
 from edge_sam.data.run_length import compressed_totals, decode_crop, uncompressed_totals
 from edge_sam.errors import EdgeSamError
+from edge_sam.prompts.first_points import mask_center_points
 
 _TOLERANCE = 1.0
 """Pixels that a box or a polygon may reach over the edge of the picture; a box is clipped to it."""
@@ -37,7 +39,7 @@ class Annotation:
         segmentation: as in the file: ``{"size": [h, w], "counts": text or list}``, or a list of polygons.
         size: (height, width) of the image.
         box_xyxy: ``(4,)`` left, top, right, bottom.
-        point: ``(2,)`` x, y.
+        point: ``(2,)`` x, y, as the file says; None where it gives none, as COCO's do.
         area: pixels, as the file says.
         annotation_id: its ``id`` in the file; -1 where that is no number.
     """
@@ -45,11 +47,11 @@ class Annotation:
     segmentation: dict[str, Any] | list[list[float]]
     size: tuple[int, int]
     box_xyxy: NDArray[np.float64]
-    point: NDArray[np.float64]
+    point: NDArray[np.float64] | None
     area: float
     annotation_id: int = -1
 
-    @property
+    @cached_property
     def rle(self) -> dict[str, Any]:
         """The mask as compressed run lengths, in the form of pycocotools."""
         height, width = self.size
@@ -71,6 +73,18 @@ class Annotation:
             See :func:`edge_sam.data.run_length.decode_crop`.
         """
         return decode_crop(self.rle["counts"], self.size[0])
+
+    def first_point(self) -> NDArray[np.float64]:
+        """Return ``(2,)`` x, y: the file's point, or where it gives none the innermost pixel of the mask.
+
+        Raises:
+            ValueError: neither a point nor a pixel.
+        """
+        if self.point is not None:
+            return self.point
+        crop, top, left = self.decode_crop()
+        point: NDArray[np.float64] = mask_center_points([crop])[0] + (left, top)
+        return point
 
 
 @dataclass(frozen=True)

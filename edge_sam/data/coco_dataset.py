@@ -17,7 +17,7 @@ from edge_sam.data.identity import coco_identity
 from edge_sam.data.image_list import choose_images
 from edge_sam.data.sa1b import Refusal, Sample
 from edge_sam.data.sources import read_file
-from edge_sam.data.transforms import decode_image, resize_image, scale_boxes, scale_points
+from edge_sam.data.transforms import decode_image, resize_image, scale_boxes
 from edge_sam.errors import EdgeSamError
 
 
@@ -55,7 +55,7 @@ COCO_LAYOUTS = {
 class CocoDataset(Dataset[Sample]):
     """Images of a COCO or LVIS file, in the order of their names, each with the masks of its single objects.
 
-    Crowds are left out. COCO has no points: they are the masks' innermost pixels.
+    Crowds are left out. COCO has no points: samples come without, and :meth:`Annotation.first_point` makes them.
 
     Args:
         root: the folder that holds ``coco/`` and ``lvis/``.
@@ -136,7 +136,6 @@ class CocoDataset(Dataset[Sample]):
             raise BrokenSample(f"none of the {len(refusals)} annotations is usable; the first: {refusals[0].reason}")
         original_size, size = (image.height, image.width), (pixels.shape[1], pixels.shape[2])
         boxes = np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4)
-        points = np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2)
         return Sample(
             image_id=image.name,
             index=index,
@@ -145,7 +144,7 @@ class CocoDataset(Dataset[Sample]):
             original_size=original_size,
             side=self.image_size,
             boxes=torch.from_numpy(scale_boxes(boxes, original_size, size)).float(),
-            points=torch.from_numpy(scale_points(points, original_size, size)).float(),
+            points=torch.zeros(len(annotations), 0, 2),
             noise=torch.zeros(len(annotations), 0),
             refusals=refusals,
             annotations=annotations,

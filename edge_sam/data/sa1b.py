@@ -61,7 +61,7 @@ class Sample:
         original_size: (height, width) of the file.
         side: of the square that the image is padded to.
         boxes: float32 ``(n, 4)``.
-        points: float32 ``(n, 1, 2)``.
+        points: float32 ``(n, 1, 2)``; ``(n, 0, 2)`` when the data set has none.
         noise: float32 ``(n, clicks)`` in [0, 1): the random numbers that this sample's clicks are drawn with.
         refusals: what was left out on the way to this sample.
         annotations: the ``n`` annotations, when the data set keeps them.
@@ -285,7 +285,7 @@ class Sa1bDataset(Dataset[Sample]):
             frame=(picture.height, picture.width),
             annotations=annotations,
             boxes=np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4),
-            points=np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2),
+            points=np.array([annotation.first_point() for annotation in annotations]).reshape(-1, 1, 2),
         )
 
     def _show_masks(self, picture: Image.Image, annotations: list[Annotation], rng: np.random.Generator) -> "_Shown":

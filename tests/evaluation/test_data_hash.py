@@ -18,9 +18,10 @@ def test_whatever_changes_a_number_changes_the_hash():
         hash_image("a", [replace(ANNOTATION, segmentation={"size": [4, 4], "counts": "42110"})]),
         hash_image("a", [replace(ANNOTATION, box_xyxy=np.array([0, 0, 2, 2.5]))]),
         hash_image("a", [replace(ANNOTATION, point=np.array([1.0, 1.5]))]),
+        hash_image("a", [replace(ANNOTATION, point=None)]),
         hash_image("a", [replace(ANNOTATION, size=(2, 8))]),
     ]
-    assert len({hash_image("a", [ANNOTATION]), *other}) == 8
+    assert len({hash_image("a", [ANNOTATION]), *other}) == 9
     as_bytes = replace(ANNOTATION, segmentation={"size": [4, 4], "counts": b"52010"})
     assert hash_image("a", [as_bytes]) == hash_image("a", [ANNOTATION]), "text or bytes is the same mask"
 

@@ -1,5 +1,6 @@
 """COCO and LVIS for evaluation: read as their files are, in the folders where everybody has them."""
 
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +165,14 @@ class CocoDataset(Dataset[Sample]):
                 f"{image.width} x {image.height}"
             )
         return picture
+
+    def picture_sha256(self, index: int) -> str:
+        """Return the SHA-256, in hexadecimal, of the file of an image's picture, which is read for it.
+
+        Raises:
+            BrokenSample: no such picture.
+        """
+        return hashlib.sha256(read_file(self._picture(self.images[index]))).hexdigest()
 
     def identity(self) -> str:
         """Return what another data set of this name does not have, see :mod:`edge_sam.data.identity`."""

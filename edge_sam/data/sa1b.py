@@ -3,6 +3,7 @@
 Coordinates of samples and batches are (x, y) in input pixels, those of the resized image before padding.
 """
 
+import hashlib
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -237,6 +238,14 @@ class Sa1bDataset(Dataset[Sample]):
             BrokenSample: it cannot be read.
         """
         return decode_image(self._source.read_image_bytes(self.ids[index]))
+
+    def picture_sha256(self, index: int) -> str:
+        """Return the SHA-256, in hexadecimal, of a picture's file, which is read for it.
+
+        Raises:
+            BrokenSample: it cannot be read.
+        """
+        return hashlib.sha256(self._source.read_image_bytes(self.ids[index])).hexdigest()
 
     def identity(self) -> str:
         """Return what another data set of this name does not have, see :mod:`edge_sam.data.identity`."""

@@ -42,6 +42,7 @@ class BoxedImage:
         boxes: to be asked for.
         looked_for: the only categories that count; None for all.
         refusals: annotations without a usable box.
+        picture_sha256: of the picture's file.
     """
 
     index: int
@@ -51,6 +52,7 @@ class BoxedImage:
     boxes: ImageBoxes
     looked_for: frozenset[int] | None
     refusals: tuple[Refusal, ...]
+    picture_sha256: str
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,13 +74,13 @@ class BoxedImages(Dataset[BoxedImage | RefusedImage]):
         """Read an image, or say why it cannot be read."""
         name = self._dataset.ids[index]
         try:
-            picture = self._dataset.read_picture(index)
+            picture, sha256 = self._dataset.read_picture(index), self._dataset.picture_sha256(index)
         except BrokenSample as error:
             return RefusedImage((Refusal(name, str(error)),))
         boxes, refusals = self._source.of(index)
         pixels = resize_image(picture, self._dataset.image_size)
         looked_for = categories_looked_for(self._dataset, index)
-        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, looked_for, refusals)
+        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, looked_for, refusals, sha256)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class ApResult:
         empty: image and annotation of masks without a pixel: they are among the objects, and nothing matches them.
         refusals: images that could not be read and annotations whose mask is broken: they are not counted; and those
             whose box is broken, where the boxes are the ground truth's: they are counted, and were not asked for.
-        data_sha256: of the annotations that were counted.
+        data_sha256: of the pictures, and of the annotations that were counted.
     """
 
     protocol: ApProtocol
@@ -181,9 +183,10 @@ def evaluate_ap(
 
 @dataclass(frozen=True)
 class _Found:
-    """One image: the number of its boxes, the masks that can count, and which boxes gave no numbers."""
+    """One image: its picture, the number of its boxes, the masks that can count, and which boxes gave no numbers."""
 
     image_id: str
+    picture_sha256: str
     boxes: int
     masks: ScoredMasks
     failed: list[int]
@@ -217,7 +220,7 @@ def _answer_image(sam: Sam, embedding: Tensor, image: BoxedImage, protocol: ApPr
         ranked = np.where(none, ranked, ranked * np.concatenate(scores))
     scored = ScoredMasks(image.index, image.original_size, masks, ranked, image.boxes.categories)
     kept = scored.countable(protocol.style, image.looked_for)
-    return _Found(image.image_id, len(boxes), kept, np.flatnonzero(none).tolist())
+    return _Found(image.image_id, image.picture_sha256, len(boxes), kept, np.flatnonzero(none).tolist())
 
 
 def _run_lengths(sam: Sam, answers: Answers, image: BoxedImage) -> Iterator[str]:
@@ -248,5 +251,7 @@ def _count(
         failures=tuple((one.image_id, number) for one in found for number in one.failed),
         empty=truth.empty,
         refusals=tuple(sorted({*refusals, *truth.refusals}, key=lambda one: (one.image_id, one.reason))),
-        data_sha256=data_sha256(truth.sha256),
+        data_sha256=data_sha256(
+            f"{counted} {image.picture_sha256}" for counted, image in zip(truth.sha256, found, strict=True)
+        ),
     )

@@ -86,7 +86,7 @@ class ImageRecall:
     Attributes:
         index: position of the image in its data set.
         image_id: its name.
-        data_sha256: of its name and annotations.
+        data_sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
         found: how many masks were found.
         ranks: by size, int32 (thresholds, n): at which rank each of the n annotated masks of that size was found.
     """
@@ -175,6 +175,10 @@ class AnnotatedPictures(Protocol):
         """Return a picture as its file has it."""
         ...
 
+    def picture_sha256(self, index: int) -> str:
+        """Return the SHA-256, in hexadecimal, of a picture's file."""
+        ...
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -205,7 +209,8 @@ class _Tasks(Dataset[_Task]):
             return _Task(index, image_id, None, [], "", sample.refusals)
         masks = [annotation.rle for annotation in sample.annotations]
         picture = np.array(self._dataset.read_picture(index))
-        return _Task(index, image_id, picture, masks, hash_image(image_id, sample.annotations), sample.refusals)
+        sha256 = hash_image(image_id, self._dataset.picture_sha256(index), sample.annotations)
+        return _Task(index, image_id, picture, masks, sha256, sample.refusals)
 
 
 def evaluate_average_recall(

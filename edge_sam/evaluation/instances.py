@@ -50,6 +50,9 @@ class AnnotatedImages(Protocol):
     def __getitem__(self, index: int, /) -> Sample:
         """Return an image, or raise an EdgeSamError; a sample of another ``index`` stands for a broken image, too."""
 
+    def picture_sha256(self, index: int, /) -> str:
+        """Return the SHA-256, in hexadecimal, of a picture's file."""
+
 
 @dataclass(frozen=True)
 class EvaluationImage:
@@ -145,7 +148,7 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
             boxes=boxes,
             annotation_ids=np.array([annotation.annotation_id for annotation in annotations], dtype=np.int64),
             areas=np.array([mask.area for mask in masks], dtype=np.int64),
-            sha256=hash_image(sample.image_id, annotations),
+            sha256=hash_image(sample.image_id, self._dataset.picture_sha256(index), annotations),
             points=self._points(sample, annotations, boxes),
             truths={
                 ground_truth: make_truth(masks, sample.original_size, sample.size, ground_truth, kinds, noise)

@@ -78,7 +78,7 @@ class MiouResult:
         failures: image id, number and round of the instances for which the model gave NaN or infinity: the IoU is 0.
         empty: image id and number of instances without a ground-truth pixel; they are not among the n.
         refusals: images and annotations that could not be read; they are not among the n.
-        data_sha256: of the annotations that were used, see :func:`edge_sam.evaluation.data_hash.data_sha256`.
+        data_sha256: of the pictures and annotations used, see :func:`edge_sam.evaluation.data_hash.data_sha256`.
     """
 
     protocol: EvaluationProtocol

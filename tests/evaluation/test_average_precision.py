@@ -149,6 +149,14 @@ def test_images_without_a_box_are_counted(root, dataset):
     assert measure(dataset).without_boxes == 0
 
 
+def test_the_hash_is_of_the_pictures_too(root, dataset):
+    before = measure(dataset)
+    picture = root / "coco" / "val2017" / "sa_0_002.jpg"
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    after = measure(dataset)
+    assert after.data_sha256 != before.data_sha256 and replace(after, data_sha256=before.data_sha256) == before
+
+
 class PartlyNoNumbers(DiscDecoder):
     """Gives NaN for boxes whose middle is in the right half."""
 

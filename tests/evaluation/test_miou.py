@@ -81,6 +81,15 @@ def test_data_hash_is_of_what_was_used(photographs, val_split, alone, reference)
     assert other.data_sha256 == reference[0].data_sha256
 
 
+def test_data_hash_is_of_the_pictures_too(photographs, tmp_path, alone, reference):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    picture = root / "images" / "val" / "sa_0_003.jpg"
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    changed = Sa1bDataset(root, "val", 256, keep_annotations=True)
+    (result,) = evaluate_miou(DiscSam(), changed, PROTOCOLS[:1], world=alone, num_workers=0)
+    assert result.data_sha256 != reference[0].data_sha256
+
+
 def test_answers_that_are_no_numbers_are_named_and_count_as_nothing(val_split, alone, reference):
     sam = DiscSam()
     decode, calls = sam.mask_decoder.forward, []

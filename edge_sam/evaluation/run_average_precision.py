@@ -171,6 +171,15 @@ def render_result(result: ApResult, model: str, chosen: str) -> RenderableType:
     lines = [result_line(result, model, chosen), f"below each number: {_INTERVAL_IN_WORDS}"]
     if result.without_boxes:
         lines.append(f"for {result.without_boxes} of {result.images} images, which have objects, there is not one box")
+    if result.strayed:
+        names = [f"{image_id} box {number}" for image_id, number in result.strayed]
+        lines.append(
+            f"{len(names)} boxes whose middle is out of the picture, asked for as they are: {first_names(names)}"
+        )
+    if result.unused:
+        names = [f"image {image_id} ({count})" for image_id, count in result.unused]
+        boxes = sum(count for _, count in result.unused)
+        lines.append(f"{boxes} boxes of {len(names)} images that are not measured left out: {first_names(names)}")
     if result.failures:
         names = [f"{image_id} box {number}" for image_id, number in result.failures]
         lines.append(f"{len(names)} answers of NaN or infinity count as empty masks: {first_names(names)}")
@@ -197,6 +206,8 @@ def result_to_json(result: ApResult, model: str, chosen: str) -> dict[str, Any]:
         "crowds": result.crowds,
         "boxes": result.boxes,
         "images_without_boxes": result.without_boxes,
+        "boxes_out_of_picture": [{"image_id": image_id, "box": number} for image_id, number in result.strayed],
+        "boxes_not_used": [{"image": image_id, "boxes": count} for image_id, count in result.unused],
         "failures": [{"image_id": image_id, "box": number} for image_id, number in result.failures],
         "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],

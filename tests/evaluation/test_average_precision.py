@@ -149,6 +149,17 @@ def test_images_without_a_box_are_counted(root, dataset):
     assert measure(dataset).without_boxes == 0
 
 
+def test_boxes_out_of_pictures_and_of_images_that_are_not_measured_are_named(root):
+    some = CocoDataset(root, "coco", 256, 2, annotated_only=False)
+    boxes = [{"image_id": 101, "category_id": 1, "bbox": [9, 9, 50, 50], "score": 0.9} for _ in range(20)]
+    boxes += [boxes[0] | {"bbox": [-60, 9, 50, 50], "score": 0.95}, boxes[0] | {"image_id": 104}]
+    (root / "boxes.json").write_text(json.dumps(boxes))
+    result = measure(some, source=DetectedBoxes(root / "boxes.json", some))
+    assert (result.strayed, result.unused, result.boxes) == ((("sa_0_000", 0),), ((104, 1),), 21)
+    truth = measure(some)
+    assert truth.strayed == truth.unused == ()
+
+
 def test_the_hash_is_of_the_pictures_too(root, dataset):
     before = measure(dataset)
     picture = root / "coco" / "val2017" / "sa_0_002.jpg"

@@ -60,6 +60,7 @@ class Comparison:
         chosen: in words, which of its images and instances were taken.
         models: their names; the others are compared with the first.
         checkpoints: SHA-256 of each one's file.
+        networks: what each file was measured as, in words: which network, in which number format.
         results: of each.
 
     Raises:
@@ -70,6 +71,7 @@ class Comparison:
     chosen: str
     models: tuple[str, ...]
     checkpoints: tuple[str, ...]
+    networks: tuple[str, ...]
     results: tuple[MiouResult, ...]
 
     def __post_init__(self) -> None:

@@ -21,8 +21,8 @@ _PROMPTS = {
 def comparison_line(comparison: Comparison) -> str:
     """Return the line that stands beside every number: how, of which models, on which data, how many."""
     first = comparison.results[0]
-    named = zip(comparison.models, comparison.checkpoints, strict=True)
-    checkpoints = ", ".join(f"{name} {sha256[:_HASH_DIGITS]}" for name, sha256 in named)
+    named = zip(comparison.models, comparison.checkpoints, comparison.networks, strict=True)
+    checkpoints = ", ".join(f"{name} {sha256[:_HASH_DIGITS]} ({network})" for name, sha256, network in named)
     return (
         f"{first.protocol.describe()}; checkpoints {checkpoints}; {comparison.dataset}, "
         f"data {first.data_sha256[:_HASH_DIGITS]}: {comparison.chosen}, {first.images} images, "

@@ -87,7 +87,8 @@ def test_page_and_json_say_the_same_and_the_second_call_needs_no_model(photograp
     for comparison, found in zip(part.comparisons, (box, center), strict=True):
         first = comparison.results[0]
         about = f"sa, data {first.data_sha256[:12]}: all images, 7 images, {first.instances} instances"
-        checkpoints = ", ".join(f"{model['name']} {model['sha256'][:12]}" for model in content["models"])
+        kind = "a disc, 256 px; float32"
+        checkpoints = ", ".join(f"{model['name']} {model['sha256'][:12]} ({kind})" for model in content["models"])
         about = f"checkpoints {checkpoints}; {about}"
         assert found["line"] == f"{first.protocol.describe()}; {about}; edge_sam {edge_sam.__version__}"
         assert said.count(found["line"]) >= 3, "beside table, charts and pictures"

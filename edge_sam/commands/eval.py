@@ -24,8 +24,9 @@ def add_eval(commands: "Commands[argparse.ArgumentParser]") -> None:
         help="the folder with SA-1B/, coco/ and lvis/, default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--dataset", metavar="NAME", help="sa, coco, lvis or cocofied_lvis: all of the suite's protocols there instead"
-    )
+        "--dataset", metavar="NAME",
+        help="sa, coco, lvis or cocofied_lvis: only the suite's part there, or all of its protocols where it has none",
+    )  # fmt: skip
     parser.add_argument("--num-images", type=int, metavar="N", help="the first N by name (default: the suite's)")
     parser.add_argument(
         "--max-instances", type=int, metavar="M", help="the first M masks of an image (default: the suite's)"

@@ -4,7 +4,7 @@ Nothing is decoded while reading; what is wrong is found from sizes and run leng
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,7 +41,7 @@ class Annotation:
         box_xyxy: ``(4,)`` left, top, right, bottom.
         point: ``(2,)`` x, y, as the file says; None where it gives none, as COCO's do.
         area: pixels, as the file says.
-        annotation_id: its ``id`` in the file; -1 where that is no number.
+        name: what it is called in reports, see :func:`annotation_name`.
     """
 
     segmentation: dict[str, Any] | list[list[float]]
@@ -49,7 +49,7 @@ class Annotation:
     box_xyxy: NDArray[np.float64]
     point: NDArray[np.float64] | None
     area: float
-    annotation_id: int = -1
+    name: int | str = "at position 0"
 
     @cached_property
     def rle(self) -> dict[str, Any]:
@@ -142,11 +142,18 @@ def _sound_annotations(entries: list[Any], size: tuple[int, int]) -> tuple[list[
     annotations, refused = [], []
     for index, entry in enumerate(entries):
         try:
-            annotations.append(_annotation(entry, size, int(totals.pixels[index]), int(totals.area[index])))
+            sound = _annotation(entry, size, int(totals.pixels[index]), int(totals.area[index]))
+            annotations.append(replace(sound, name=annotation_name(entry, index)))
         except BrokenSample as error:
-            name = entry.get("id", f"at position {index}") if isinstance(entry, dict) else f"at position {index}"
-            refused.append(f"annotation {name}: {error}")
+            refused.append(f"annotation {annotation_name(entry, index)}: {error}")
     return annotations, refused
+
+
+def annotation_name(entry: Any, position: int) -> int | str:  # noqa: ANN401 - whatever the file holds
+    """Return by what an entry is found again: its ``id``, or where it has none its place among those of its image."""
+    name = entry.get("id") if isinstance(entry, dict) else None
+    # True is no id.
+    return name if isinstance(name, int | str) and not isinstance(name, bool) else f"at position {position}"
 
 
 def parse_annotation(entry: Any, size: tuple[int, int]) -> Annotation:  # noqa: ANN401 - whatever the file holds
@@ -183,7 +190,6 @@ def _annotation(entry: Any, size: tuple[int, int], pixels: int, mask_area: int) 
         box_xyxy=_box(entry.get("bbox"), size),
         point=_point(entry.get("point_coords"), size),
         area=float(area),
-        annotation_id=number if type(number := entry.get("id")) is int else -1,
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from edge_sam.data.annotations import Annotation, BrokenSample
+from edge_sam.data.annotations import Annotation, BrokenSample, annotation_name
 from edge_sam.data.coco_annotations import parse_single_object
 from edge_sam.data.coco_instances import CocoImage, Entry, file_name, read_coco
 from edge_sam.data.identity import coco_identity
@@ -186,10 +186,11 @@ class CocoDataset(Dataset[Sample]):
         for position, entry in enumerate(image.annotations):
             if not _is_single(entry):
                 continue
+            name = annotation_name(entry, position)
             try:
-                objects.append((parse_single_object(entry, (image.height, image.width)), entry))
+                annotation = parse_single_object(entry, (image.height, image.width))
+                objects.append((replace(annotation, name=name), entry))
             except BrokenSample as error:
-                name = entry.get("id", f"at position {position}")
                 refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))
         return objects, tuple(refusals)
 

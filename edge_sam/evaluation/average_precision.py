@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +115,7 @@ class ApResult:
     strayed: tuple[tuple[str, int], ...]
     unused: tuple[tuple[int | str, int], ...]
     failures: tuple[tuple[str, int], ...]
-    empty: tuple[tuple[str, Any], ...]
+    empty: tuple[tuple[str, int | str], ...]
     refusals: tuple[Refusal, ...]
     data_sha256: str
 

@@ -42,12 +42,14 @@ class Case:
         kind: why.
         image_id: of its image.
         number: of the instance among its image's.
+        name: what its annotation is called.
         iou: by model, after the first prompt.
     """
 
     kind: CaseKind
     image_id: str
     number: int
+    name: int | str
     iou: tuple[float, ...]
 
 
@@ -140,7 +142,8 @@ class Comparison:
             if len(found) == count or (kind == "most different" and order[place] == 0):
                 break
             if image_id not in found:
-                found[image_id] = Case(kind, image_id, int(result.numbers[place]), tuple(iou[:, place].tolist()))
+                number, name = int(result.numbers[place]), result.names[place]
+                found[image_id] = Case(kind, image_id, number, name, tuple(iou[:, place].tolist()))
         return list(found.values())
 
 

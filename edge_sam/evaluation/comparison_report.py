@@ -193,7 +193,7 @@ def _figure(
         {"name": name, "picture": address, "style": _style(number), "iou": f"{case.iou[number]:.2f}"}
         for number, (name, address) in enumerate(zip(models, drawn.answers, strict=True))
     ]
-    return {"kind": case.kind, "name": f"{case.image_id}, mask {case.number}", "panels": panels}
+    return {"kind": case.kind, "name": f"{case.image_id}, annotation {case.name}", "panels": panels}
 
 
 def _provenance(request: ComparisonRequest, parts: Sequence[ComparedPart]) -> list[tuple[str, str]]:

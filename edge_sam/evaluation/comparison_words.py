@@ -74,11 +74,11 @@ def left_out(comparison: Comparison) -> Iterator[str]:
     where = f"{comparison.dataset}, {prompt_name(comparison.results[0].protocol)}"
     for name, result in zip(comparison.models, comparison.results, strict=True):
         if result.failures:
-            names = [f"{image_id} #{number} ({when})" for image_id, number, when in result.failures]
+            names = [f"{image_id} annotation {called} ({when})" for image_id, called, when in result.failures]
             yield f"{where}: {len(names)} answers of {name} are NaN or infinity, IoU 0: {first_names(names)}"
     first = comparison.results[0]
     if first.empty:
-        names = [f"{image_id} #{number}" for image_id, number in first.empty]
+        names = [f"{image_id} annotation {called}" for image_id, called in first.empty]
         yield f"{where}: {len(names)} masks without a pixel are left out: {first_names(names)}"
     if first.refusals:
         names = [f"{refusal.image_id} ({refusal.reason})" for refusal in first.refusals]

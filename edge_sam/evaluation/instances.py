@@ -65,7 +65,7 @@ class EvaluationImage:
         size: (h, w).
         original_size: (H, W) of the file and of the ground truth.
         boxes: float32 (n, 4) XYXY, input pixels.
-        annotation_ids: int64 (n,) the annotations' ``id``, -1 where they have none.
+        names: (n,) what the annotations are called, see :func:`edge_sam.data.annotations.annotation_name`.
         areas: int64 (n,) pixels of the annotated masks.
         sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
         points: first points float32 (n, 2), input pixels, of those kinds that are wanted and need no ground truth.
@@ -79,7 +79,7 @@ class EvaluationImage:
     size: tuple[int, int]
     original_size: tuple[int, int]
     boxes: NDArray[np.float32]
-    annotation_ids: NDArray[np.int64]
+    names: tuple[int | str, ...]
     areas: NDArray[np.int64]
     sha256: str
     points: dict[PointFrom, NDArray[np.float32]]
@@ -146,7 +146,7 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
             size=sample.size,
             original_size=sample.original_size,
             boxes=boxes,
-            annotation_ids=np.array([annotation.annotation_id for annotation in annotations], dtype=np.int64),
+            names=tuple(annotation.name for annotation in annotations),
             areas=np.array([mask.area for mask in masks], dtype=np.int64),
             sha256=hash_image(sample.image_id, self._dataset.picture_sha256(index), annotations),
             points=self._points(sample, annotations, boxes),

@@ -184,7 +184,7 @@ def render_result(result: ApResult, model: str, chosen: str) -> RenderableType:
         names = [f"{image_id} box {number}" for image_id, number in result.failures]
         lines.append(f"{len(names)} answers of NaN or infinity count as empty masks: {first_names(names)}")
     if result.empty:
-        names = [f"{image_id} annotation {number}" for image_id, number in result.empty]
+        names = [f"{image_id} annotation {name}" for image_id, name in result.empty]
         lines.append(f"{len(names)} annotated masks without a pixel, which nothing can match: {first_names(names)}")
     if result.refusals:
         names = [f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals]
@@ -209,7 +209,7 @@ def result_to_json(result: ApResult, model: str, chosen: str) -> dict[str, Any]:
         "boxes_out_of_picture": [{"image_id": image_id, "box": number} for image_id, number in result.strayed],
         "boxes_not_used": [{"image": image_id, "boxes": count} for image_id, count in result.unused],
         "failures": [{"image_id": image_id, "box": number} for image_id, number in result.failures],
-        "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
+        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],
         "data_sha256": result.data_sha256,
     }

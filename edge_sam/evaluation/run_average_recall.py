@@ -160,7 +160,7 @@ def render(result: AverageRecallResult, line: str) -> RenderableType:
         names = first_names(result.failures)
         lines.append(f"for {len(result.failures)} images the model gave NaN or infinity: {names}")
     if result.empty:
-        names = first_names([f"{image_id} #{number}" for image_id, number in result.empty])
+        names = first_names([f"{image_id} annotation {name}" for image_id, name in result.empty])
         lines.append(f"{len(result.empty)} annotated masks without a pixel left out: {names}")
     if result.refusals:
         names = first_names([f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals])
@@ -221,7 +221,7 @@ def _to_json(result: AverageRecallResult) -> dict[str, Any]:
             for limit in result.protocol.limits
         },
         "failures": list(result.failures),
-        "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
+        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],
     }
 

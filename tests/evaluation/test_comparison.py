@@ -20,7 +20,7 @@ SECOND = np.array([[0.3, 0.4], [0.1, 0.9], [0.1, 0.7], [0.6, 0.8], [0.7, 0.7], [
 def result(iou: np.ndarray, **changes) -> MiouResult:
     made = MiouResult(
         protocol=EvaluationProtocol("box", refine_iters=1), image_ids=IMAGES, numbers=np.array([0, 1, 2, 0, 1, 0]),
-        annotation_ids=np.arange(6), areas=np.full(6, 500), iou=iou, boundary_iou=None, failures=(), empty=(),
+        names=tuple(range(6)), areas=np.full(6, 500), iou=iou, boundary_iou=None, failures=(), empty=(),
         refusals=(), data_sha256="d" * 64,
     )  # fmt: skip
     return replace(made, **changes)

@@ -26,7 +26,7 @@ def test_item_holds_what_its_protocols_need(val_split):
     middle = sample.boxes.view(-1, 2, 2).mean(dim=1)
     torch.testing.assert_close(torch.from_numpy(image.first_points("exact", "box-center")), middle)
     assert len(image.boxes) == len(sample.annotations) == len(image.truths["exact"].masks)
-    assert image.annotation_ids.tolist() == [annotation.annotation_id for annotation in sample.annotations]
+    assert image.names == tuple(annotation.name for annotation in sample.annotations)
     assert image.areas.tolist() == [annotation.decode().sum() for annotation in sample.annotations]
     for mask, annotation in zip(image.truths["exact"].masks, sample.annotations, strict=True):
         assert (naive.whole(mask, image.original_size) == annotation.decode()).all()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.data.sa1b import Refusal, Sa1bDataset
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.ground_truth import make_truth
@@ -17,6 +18,7 @@ from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 from edge_sam.evaluation.simulated_user import Measured
 from edge_sam.modeling.registry import build_sam
 from tests.evaluation.disc_sam import DiscSam
+from tests.synthetic_coco import COCO_FILE, read_tree, write_coco, write_tree
 
 PROTOCOLS = (*guide_suite(), EvaluationProtocol("point", "mask-rand", 1, 3, "area", "edgesam"))
 
@@ -54,14 +56,9 @@ def test_mean_is_over_pooled_instances_in_order(val_split, reference):
     assert result.image_ids == tuple(np.repeat(val_split.ids, counts))
     assert result.numbers.tolist() == [number for count in counts for number in range(count)]
     assert result.miou == pytest.approx(result.iou.mean(axis=0).tolist())
-    for name, values in (("annotation_ids", result.annotation_ids), ("areas", result.areas)):
-        found = values.reshape(-1).tolist()
-        expected = [
-            annotation.annotation_id if name == "annotation_ids" else annotation.decode().sum()
-            for index in range(len(val_split))
-            for annotation in val_split[index].annotations
-        ]
-        assert found == expected
+    annotations = [annotation for index in range(len(val_split)) for annotation in val_split[index].annotations]
+    assert result.names == tuple(annotation.name for annotation in annotations)
+    assert result.areas.tolist() == [annotation.decode().sum() for annotation in annotations]
 
 
 def test_first_images_and_first_instances(photographs, alone, reference):
@@ -108,6 +105,33 @@ def test_answers_that_are_no_numbers_are_named_and_count_as_nothing(val_split, a
     np.testing.assert_allclose(result.iou[1:], reference[0].iou[1:], atol=1e-6)
 
 
+def test_what_failed_is_found_again_in_the_annotation_file(tmp_path, alone):
+    """By its id, or by its place in its image's list: others may be crowds or broken."""
+    root = write_coco(tmp_path, 2)
+    tree = read_tree(root / COCO_FILE)
+    tree["annotations"][0]["bbox"] = [0, 0, 0, 0]
+    del tree["annotations"][2]["id"]
+    tree["annotations"][3]["id"] = 900
+    write_tree(root / COCO_FILE, tree["images"], tree["annotations"])
+    sam = DiscSam()
+    decode = sam.mask_decoder.forward
+    sam.mask_decoder.forward = lambda *given: tuple(part * torch.nan for part in decode(*given))
+    dataset = CocoDataset(root, "coco", 256)
+    (result,) = evaluate_miou(sam, dataset, [EvaluationProtocol()], world=alone, num_workers=0)
+    places = enumerate(tree["annotations"][1:-1], start=1)
+    expected = [("sa_0_000", one.get("id", f"at position {place}"), "box") for place, one in places]
+    assert result.failures == tuple(expected) and ("sa_0_000", "at position 2", "box") in expected
+    vanished = collect_result(EvaluationProtocol(), _scores_without_ground_truth(result), ())
+    assert vanished.empty == (("sa_0_000", expected[0][1]),)
+
+
+def _scores_without_ground_truth(result):
+    """Return the scores of a one-image result as if its first mask had no pixel."""
+    present = np.arange(result.instances) > 0
+    measured = Measured(result.iou[present], None, np.isnan(result.iou[present]))
+    return [ImageScores(0, result.image_ids[0], "d" * 64, result.names, result.areas, present, measured)]
+
+
 def test_masks_without_pixels_are_counted_and_named(val_split, alone, monkeypatch):
     def without_the_second(masks, *rest):
         truth = make_truth(masks, *rest)
@@ -136,7 +160,7 @@ def test_refusals_of_an_image_stand_in_one_order_in_every_run():
     """The order of a set of texts is another one in every process."""
     one = np.ones(1, dtype=np.int64)
     measured = Measured(np.ones((1, 1)), None, np.zeros((1, 1), dtype=bool))
-    score = ImageScores(0, "a", "d" * 64, one, one, np.ones(1, dtype=bool), measured)
+    score = ImageScores(0, "a", "d" * 64, (1,), one, np.ones(1, dtype=bool), measured)
     refusals = [Refusal("a", f"annotation {number}: no area", "annotation") for number in range(100, 140)]
     assert collect_result(PROTOCOLS[0], [score], refusals[::-1]).refusals == tuple(refusals)
 

@@ -144,10 +144,14 @@ def test_answers_that_are_no_numbers_are_counted_and_named(photographs, tmp_path
     pair[1].bias = float("nan")
     (part,) = write_comparison(request(pair, photographs, tmp_path, cases=1))
     said = text_of((tmp_path / "report.html").read_text())
-    assert re.search(r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 #0 \(box\)", said)
+    assert re.search(
+        r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 annotation 0 \(box\)", said
+    )
     failures = json.loads((tmp_path / "report.json").read_text())["comparisons"][0]["models"][1]["failures"]
     assert failures[0] == {"image_id": "sa_0_000", "annotation": 0, "round": "box"}
-    assert re.search(r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 #0 \(box\)", shown(part))
+    assert re.search(
+        r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 annotation 0 \(box\)", shown(part)
+    )
 
 
 def test_what_is_no_single_object_is_counted(tmp_path, pair):

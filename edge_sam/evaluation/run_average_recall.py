@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ from edge_sam.evaluation.datasets import (
     dataset_path,
     open_dataset,
     pin_images,
+    unusual_choice,
 )
+from edge_sam.evaluation.output_files import check_writable, default_output
 from edge_sam.evaluation.report import first_names, model_in_words, write_json
 from edge_sam.evaluation.run import (
     announce_left_out,
     check_image_list,
     check_refusals,
-    check_writable,
     left_out,
     network_of_run,
 )
@@ -77,15 +78,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _protocol(namespace: argparse.Namespace) -> RecallProtocol:
+    given = {field.name: getattr(namespace, field.name) for field in fields(RecallProtocol) if field.name != "limits"}
+    return RecallProtocol(**given)
+
+
 @run_command
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure a checkpoint, print a table and write JSON."""
     namespace = build_parser().parse_args(argv)
-    given = {field.name: getattr(namespace, field.name) for field in fields(RecallProtocol) if field.name != "limits"}
-    protocol = RecallProtocol(**given)
+    protocol = _protocol(namespace)
     config = config_from_arguments(namespace)
     check_image_list(namespace)
-    output = namespace.json or Path(namespace.checkpoint).with_suffix(f".{namespace.dataset}.AR.json")
+    output = namespace.json or _default_output(namespace, protocol, config)
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
         dataset = open_dataset(namespace, config)
@@ -100,6 +105,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             Console(width=None if sys.stdout.isatty() else 120).print(render(result, line))
             print(f"written to {output}", flush=True)
         check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
+
+
+def _default_output(namespace: argparse.Namespace, protocol: RecallProtocol, config: RunConfig) -> Path:
+    """Return ``CHECKPOINT.DATASET.AR.json``, with a hash of what is unusual in protocol and choice of images."""
+    usual = asdict(RecallProtocol())
+    unusual = {name: value for name, value in asdict(protocol).items() if value != usual[name]}
+    return default_output(namespace.checkpoint, namespace.dataset, "AR", unusual | unusual_choice(namespace, config))
 
 
 def _evaluate(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from edge_sam.arguments import config_from_arguments
 from edge_sam.config import RunConfig
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
@@ -169,10 +171,11 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
     torch.save({"model": official_state(sam), "epoch": 4, "optimizer": {"state": {}}}, raw)
     converted = tmp_path / "student.safetensors"
     save_state(official_state(sam), converted)
-    contents = []
+    contents, output = [], tmp_path / "result.json"
     for path in (checkpoint, raw, converted):
-        main([CONFIG, "--checkpoint", str(path), "--data-path", str(photographs), "--num-samples", "2", *SMALL])
-        contents.append(json.loads(path.with_suffix(".box_exact.mIoU.json").read_text()))
+        arguments = ["--checkpoint", path, "--data-path", photographs, "--num-samples", 2, "--output", output]
+        main([CONFIG, *map(str, arguments), *SMALL])
+        contents.append(json.loads(output.read_text()))
     lines = [content["results"][0].pop("line") for content in contents]
     assert contents[0]["results"] == contents[1]["results"] == contents[2]["results"]
     assert (
@@ -187,7 +190,7 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
 def test_every_measurement_has_a_file_of_its_own():
     def output(*options):
         given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])
-        return str(_default_output(given, protocols_from_arguments(given)))
+        return str(_default_output(given, protocols_from_arguments(given), config_from_arguments(given)))
 
     point = ("--prompt-types", "point", "--point-from", "mask-center")
     several = ("--num-multimask-outputs", "3", "--multimask-select", "oracle")
@@ -198,6 +201,27 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output("--suite", "guide") == "a/b.guide_exact.mIoU.json"
     assert output("--suite", "guide", "--ground-truth", "edgesam") == "a/b.guide_edgesam.mIoU.json"
     assert output("--suite", "paper", "--dataset", "lvis") == "a/b.lvis_paper_exact.mIoU.json"
+    assert output("--suite", "paper") == "a/b.paper_exact.mIoU.json"
+    assert output("--seed", "5") == "a/b.box_exact.mIoU.json", "a box is no chance"
+
+
+def test_no_choice_of_data_overwrites_another(tmp_path):
+    def output(*options):
+        given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", "--refine-iter", "1", *options])
+        return _default_output(given, protocols_from_arguments(given), config_from_arguments(given)).name
+
+    listed = ("--image-list", str(tmp_path / "three.txt"))
+    choices = [
+        (), ("--num-samples", "10"), ("--num-samples", "11"), ("--num-instances", "10"), ("--seed", "10"), listed,
+        ("--image-list", "four.txt"), ("--opts", "DATA.NUM_SAMPLES", "12"),
+    ]  # fmt: skip
+    names = [output(*choice) for choice in choices]
+    assert len(set(names)) == len(choices) and names[0] == "b.box+1_exact.mIoU.json"
+    assert all(re.fullmatch(r"b\.box\+1_exact_[0-9a-f]{8}\.mIoU\.json", name) for name in names[1:])
+    assert output("--opts", "DATA.NUM_SAMPLES", "10") == names[1]
+    assert output(*listed, "--num-samples", "3") == output(*listed), (
+        "the run that writes a list, and those that take it"
+    )
 
 
 def test_mixed_ways_to_upsample_are_refused_before_anything_is_measured(capsys, photographs, sam, tmp_path):
@@ -265,7 +289,8 @@ def test_script_measures_the_columns_of_the_paper(checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     columns = {}
     for dataset, file in (("sa", ""), ("coco", "coco_"), ("lvis", "lvis_")):
-        content = json.loads((tmp_path / f"student.{file}paper_exact.mIoU.json").read_text())
+        (written,) = tmp_path.glob(f"student.{file}paper_exact_*.mIoU.json")
+        content = json.loads(written.read_text())
         assert content["data"]["dataset"] == dataset
         columns[dataset] = [(one["protocol"]["name"], len(one["miou"])) for one in content["results"]]
     assert columns["sa"] == columns["coco"] == columns["lvis"][:2] == [("box", 3), ("mask-center", 3)]

@@ -1,12 +1,14 @@
 """The command: a table and JSON with the protocol's line, errors in one line; mean IoU on the same files."""
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 from rich.console import Console
 
+from edge_sam.arguments import config_from_arguments
 from edge_sam.data.sa1b import Refusal
 from edge_sam.evaluation.ap_protocol import ApProtocol
 from edge_sam.evaluation.average_precision import ApResult
@@ -144,11 +146,18 @@ def test_too_many_broken_images_are_an_error_and_the_numbers_are_kept(capsys, ch
 
 def test_every_measurement_has_a_file_of_its_own():
     def output(*options):
-        return str(_default_output(build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])))
+        given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])
+        return str(_default_output(given, config_from_arguments(given)))
 
     assert output("--boxes", "x/vitdet.json") == "a/b.coco_vitdet.AP.json"
     several = ("--num-multimask-outputs", "4", "--multimask-select", "stability", "--ranking", "box-x-iou")
     assert output("--boxes", "ground-truth", *several) == "a/b.coco_ground-truth_stability-of-4_box-x-iou.AP.json"
+    truth = ("--boxes", "ground-truth")
+    assert output(*truth, "--boundary") == "a/b.coco_ground-truth_boundary.AP.json"
+    choices = [(), ("--num-samples", "10"), ("--num-samples", "11"), ("--image-list", "ten.txt")]
+    names = [output(*truth, *choice) for choice in choices]
+    assert len(set(names)) == 4 and names[0] == "a/b.coco_ground-truth.AP.json"
+    assert all(re.fullmatch(r"a/b\.coco_ground-truth_[0-9a-f]{8}\.AP\.json", name) for name in names[1:])
 
 
 @pytest.mark.parametrize("point", [[], ["--prompt-types", "point"]])

@@ -23,7 +23,7 @@ from edge_sam.evaluation.run import (
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
 from tests.synthetic import write_sa1b
-from tests.synthetic_coco import write_lvis
+from tests.synthetic_coco import COCO_FILE, LVIS_FILE, write_lvis
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "training" / "configs" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml")
@@ -322,6 +322,40 @@ def test_script_measures_one_data_set_where_it_is_named(photographs, checkpoint,
     assert names == (["point"] if extra else ["box", "mask-center"])
     assert f"ground truth {'edgesam' if extra else 'exact'} (" in done.stdout
     assert f"{content['results'][0]['miou'][0]:.4f}" in done.stdout
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Calls the script with a Python that only writes down which command it was given."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls.txt\n')
+    python.chmod(0o755)
+    for file in (COCO_FILE, LVIS_FILE):
+        (tmp_path / "datasets" / file).parent.mkdir(parents=True)
+        (tmp_path / "datasets" / file).write_text("{}")
+    environment = ENVIRONMENT | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+
+    def call(*options):
+        (tmp_path / "calls.txt").unlink(missing_ok=True)
+        arguments = ["bash", ROOT / "scripts" / "eval_mIoU.sh", "a.yaml", "b.pth", "--only-cpu", *options]
+        subprocess.run(arguments, cwd=tmp_path, env=environment, check=True)
+        calls = (tmp_path / "calls.txt").read_text().splitlines()
+        return [build_parser().parse_args(line.split("eval_mIoU.py ")[1].split()) for line in calls]
+
+    return call
+
+
+@pytest.mark.parametrize("option", [("--image-list", "some.txt"), ("--image-list=some.txt",)])
+def test_script_hands_a_list_of_images_to_one_data_set_alone(measured, option):
+    """The names of one data set's images are none of another's."""
+    everything = measured()
+    assert [one.dataset for one in everything] == ["sa", "coco", "lvis"]
+    assert [one.image_list and one.image_list.name for one in everything] == ["sa_1k.txt", None, None]
+    (sa,) = measured(*option)
+    (coco,) = measured(*option, "--dataset", "coco")
+    for one, dataset in ((sa, "sa"), (coco, "coco")):
+        assert (one.dataset, str(one.image_list), one.suite) == (dataset, "some.txt", "paper")
 
 
 def test_script_without_its_arguments_says_how_it_is_called():

@@ -20,7 +20,7 @@ from edge_sam.evaluation.average_precision import evaluate_ap
 from edge_sam.evaluation.coco_ground_truth import ground_truth_masks
 from edge_sam.evaluation.coco_scoring import average_precision
 from edge_sam.evaluation.detections import AnnotatedBoxes, DetectedBoxes
-from tests.evaluation.disc_sam import DiscDecoder, DiscSam
+from tests.evaluation.disc_sam import DiscDecoder, DiscSam, watch_number_formats
 from tests.synthetic_coco import COCO_FILE, read_tree, write_coco, write_tree
 
 PROTOCOL = ApProtocol("ground truth")
@@ -158,6 +158,14 @@ def test_boxes_out_of_pictures_and_of_images_that_are_not_measured_are_named(roo
     assert (result.strayed, result.unused, result.boxes) == ((("sa_0_000", 0),), ((104, 1),), 21)
     truth = measure(some)
     assert truth.strayed == truth.unused == ()
+
+
+@pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_networks_compute_in_bf16_where_that_is_asked_for(dataset, amp, number_format):
+    sam, formats = DiscSam().eval(), []
+    watch_number_formats(sam, formats)
+    measure(dataset, sam=sam, amp=amp)
+    assert set(formats) == {number_format} and len(formats) > len(dataset)
 
 
 def test_the_hash_is_of_the_pictures_too(root, dataset):

@@ -17,7 +17,7 @@ from edge_sam.evaluation.miou import ImageScores, collect_result, evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 from edge_sam.evaluation.simulated_user import Measured
 from edge_sam.modeling.registry import build_sam
-from tests.evaluation.disc_sam import DiscSam
+from tests.evaluation.disc_sam import DiscSam, watch_number_formats
 from tests.synthetic_coco import COCO_FILE, read_tree, write_coco, write_tree
 
 PROTOCOLS = (*guide_suite(), EvaluationProtocol("point", "mask-rand", 1, 3, "area", "edgesam"))
@@ -187,6 +187,15 @@ def test_model_in_training_is_left_as_it_was(photographs, alone):
     assert all(torch.equal(tensor, weights[name]) for name, tensor in sam.state_dict().items())
     embedding = sam.image_encoder(torch.zeros(2, 3, 256, 256))
     assert embedding.requires_grad, "training goes on after an evaluation"
+
+
+@pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_networks_compute_in_bf16_where_that_is_asked_for(val_split, alone, amp, number_format):
+    sam, formats = DiscSam(), []
+    watch_number_formats(sam, formats)
+    evaluate_miou(sam, val_split, PROTOCOLS[:1], world=alone, amp=amp, num_workers=0)
+    assert set(formats) == {number_format} and len(formats) > len(val_split)
+    assert not torch.is_autocast_enabled("cpu"), "afterwards all is as it was"
 
 
 def test_bf16_runs_and_stays_near(photographs, alone):

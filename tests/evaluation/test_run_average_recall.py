@@ -13,6 +13,7 @@ from edge_sam.evaluation.average_recall import AverageRecallResult, ImageRecall,
 from edge_sam.evaluation.run_average_recall import _default_output, _protocol, build_parser, main, render
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
+from tests.evaluation.disc_sam import watch_number_formats
 from tests.synthetic import write_sa1b
 from tests.synthetic_coco import write_coco
 
@@ -43,6 +44,19 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     assert written["failures"] == []
     assert 0 <= written["average_recall"]["all"]["10"] <= written["average_recall"]["all"]["1000"] <= 1
     assert written["average_recall"]["large"]["10"] is None
+
+
+def test_the_networks_compute_in_float32_whatever_the_configuration_says(tmp_path, capsys, monkeypatch):
+    data = write_sa1b(tmp_path / "data", "val", 1, size=(48, 64))
+    sam, formats = build_sam("rep_vit_m1", 128), []
+    checkpoint, output = tmp_path / "student.pth", tmp_path / "result.json"
+    save_state(official_state(sam), checkpoint)
+    watch_number_formats(sam, formats)
+    monkeypatch.setattr("edge_sam.evaluation.run_average_recall.build_sam", lambda *_, **__: sam)
+    where = ["--checkpoint", str(checkpoint), "--data-path", str(data), "--output", str(output)]
+    main([str(CONFIG), *where, *BARS, *SMALL, "AMP_ENABLE", "True"])
+    assert formats and set(formats) == {torch.float32}
+    assert "float32), data" in json.loads(output.read_text())["line"]
 
 
 def test_coco_is_read_where_it_lies(tmp_path, capsys, monkeypatch):

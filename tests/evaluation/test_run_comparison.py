@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 import edge_sam
@@ -120,6 +121,18 @@ def test_pictures_show_the_masks_that_were_measured(photographs, tmp_path, pair)
                 found = of_model.mask(case)
                 shared = np.count_nonzero(found & truth) / np.count_nonzero(found | truth)
                 assert shared == pytest.approx(iou, abs=1e-6), comparison.results[0].protocol.name
+
+
+@pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_pictures_are_answered_in_the_number_format_of_the_numbers(photographs, tmp_path, amp, number_format):
+    disc = Disc("a")
+    for cases in (0, 1):
+        disc.formats.clear()
+        (part,) = compare_models(request([disc], photographs, tmp_path, cases=cases, amp=amp))
+        assert set(disc.formats) == {number_format}, "measured first, then asked for pictures alone"
+        precision = "bf16" if amp else "float32"
+        assert part.comparisons[0].networks == (f"a disc, 256 px; {precision}",)
+    assert disc.opened == 2
 
 
 def test_adding_a_model_runs_that_one_alone(photographs, tmp_path, pair):

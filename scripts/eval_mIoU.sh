@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The columns of EdgeSAM's paper: mean IoU on SA-1K, COCO and LVIS, each with box, +1, +2, centre, +1, +2 clicks, LVIS
-# with three masks, too; on as many processes as there are GPUs (one on CPU):
+# with the best scored of three masks, too, and as many clicks; on as many processes as there are GPUs (one on CPU):
 #   bash scripts/eval_mIoU.sh CONFIG CHECKPOINT [more arguments of evaluation/eval_mIoU.py]
 # COCO and LVIS are read from datasets/ (DATASETS names another folder) and left out, with a word, where they are not.
 # SA-1K is the first 1000 images by name of the configuration's val split; their names are kept in datasets/sa_1k.txt

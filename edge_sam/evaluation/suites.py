@@ -38,8 +38,8 @@ class SuitePart:
 
 _BOX = EvaluationProtocol("box", refine_iters=2)
 _CENTER = EvaluationProtocol("point", "mask-center", refine_iters=2)
-_BOX_OF_THREE = replace(_BOX, refine_iters=0, num_multimask_outputs=3)
-_CENTER_OF_THREE = replace(_CENTER, refine_iters=0, num_multimask_outputs=3)
+_BOX_OF_THREE = replace(_BOX, num_multimask_outputs=3)
+_CENTER_OF_THREE = replace(_CENTER, num_multimask_outputs=3)
 
 _QUICK = SuitePart("sa", (_BOX, _CENTER), num_images=50, max_instances=16)
 _SA_1K = SuitePart("sa", (_BOX, _CENTER), num_images=1000, max_instances=64)

@@ -67,7 +67,7 @@ def test_columns_of_the_paper():
     lvis = protocols("--suite", "paper", "--dataset", "lvis")
     assert lvis[:2] == (box, centre) and lvis == protocols("--suite", "paper", "--dataset", "cocofied_lvis")
     assert {protocol.num_multimask_outputs for protocol in lvis[2:]} == {3}
-    assert {protocol.prompt_type for protocol in lvis[2:]} == {"box", "point"}
+    assert [protocol.rounds for protocol in lvis[2:]] == [("box", "+1", "+2"), ("mask-center", "+1", "+2")]
     given = ("--ground-truth", "edgesam", "--seed", "4", "--boundary")
     for protocol in protocols("--suite", "paper", *given):
         assert (protocol.ground_truth, protocol.seed, protocol.boundary) == ("edgesam", 4, True)
@@ -294,7 +294,7 @@ def test_script_measures_the_columns_of_the_paper(checkpoint, tmp_path):
         assert content["data"]["dataset"] == dataset
         columns[dataset] = [(one["protocol"]["name"], len(one["miou"])) for one in content["results"]]
     assert columns["sa"] == columns["coco"] == columns["lvis"][:2] == [("box", 3), ("mask-center", 3)]
-    assert [name for name, _ in columns["lvis"][2:]] == ["box, score of 3", "mask-center, score of 3"]
+    assert columns["lvis"][2:] == [("box, score of 3", 3), ("mask-center, score of 3", 3)]
     pinned = tmp_path / "datasets" / "sa_1k.txt"
     assert pinned.read_text().split() == ["sa_0_000", "sa_0_001"]
     assert f"images of sa_1k.txt (sha256 {file_sha256(pinned)[:12]})" in " ".join(done.stdout.split())

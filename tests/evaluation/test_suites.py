@@ -14,7 +14,9 @@ def test_suites_are_what_they_are_called():
     assert [protocol.rounds for protocol in sa1k.protocols] == [("box", "+1", "+2"), ("mask-center", "+1", "+2")]
     assert SUITES["paper"] == SUITES["sa1k"] + SUITES["coco"] + SUITES["lvis"]
     (lvis,) = find_suite("lvis")
-    assert {protocol.num_multimask_outputs for protocol in lvis.protocols} == {1, 3}
+    assert [(protocol.num_multimask_outputs, protocol.rounds) for protocol in lvis.protocols] == [
+        (masks, (first, "+1", "+2")) for masks in (1, 3) for first in ("box", "mask-center")
+    ]
     assert {part.dataset for parts in SUITES.values() for part in parts} <= set(DATASETS)
     assert len({protocol.file_name for protocol in lvis.protocols}) == len(lvis.protocols)
 

@@ -26,8 +26,9 @@ from edge_sam.evaluation.data_hash import data_sha256
 from edge_sam.evaluation.detections import AnnotatedBoxes
 from edge_sam.evaluation.miou import evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol, GroundTruth
+from edge_sam.evaluation.report import model_in_words
 from edge_sam.modeling.checkpoints import file_sha256
-from edge_sam.modeling.loading import load_sam
+from edge_sam.modeling.loading import load_sam, network_of
 from edge_sam.modeling.sam import Sam
 
 Cells = dict[str, str]
@@ -137,7 +138,7 @@ def report(chosen: argparse.Namespace, world: World) -> Iterator[str]:
     yield f"edge_sam {edge_sam.__version__}; in brackets the {INTERVAL_IN_WORDS}"
     yield ""
     for path, sam in zip(chosen.checkpoints, models.values(), strict=True):
-        yield f"* {path.stem}: checkpoint {file_sha256(path)[:12]}, {sam.image_size} px"
+        yield f"* {path.stem}: {model_in_words(file_sha256(path), network_of(sam), 'float32')}"
     for protocol in PROTOCOLS:
         yield f"* {protocol.name}, exact: {protocol.describe()}"
     edgesam = replace(PROTOCOLS[0], ground_truth="edgesam").describe()

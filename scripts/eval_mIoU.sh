@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The columns of EdgeSAM's paper: mean IoU on SA-1K, COCO and LVIS, each with box, +1, +2, centre, +1, +2 clicks, LVIS
-# with three masks, too; on as many processes as there are GPUs (one on CPU):
+# with the best scored of three masks, too, and as many clicks; on as many processes as there are GPUs (one on CPU):
 #   bash scripts/eval_mIoU.sh CONFIG CHECKPOINT [more arguments of evaluation/eval_mIoU.py]
 # COCO and LVIS are read from datasets/ (DATASETS names another folder) and left out, with a word, where they are not.
 # SA-1K is the first 1000 images by name of the configuration's val split; their names are kept in datasets/sa_1k.txt
-# (SA_1K_LIST), and once they are, these images are taken. With --dataset, --data-path or --output only one data set is
-# measured, SA-1B where none is named; and options that say what to measure take the place of the paper's columns.
+# (SA_1K_LIST), and once they are, these images are taken. With --dataset, --data-path, --image-list or --output only one
+# data set is measured, SA-1B where none is named; and options that say what to measure take the place of the paper's
+# columns.
 set -euo pipefail
 
 if (($# < 2)); then
@@ -26,8 +27,8 @@ for argument in "$@"; do
     case $argument in
     --suite | --suite=* | --prompt-types* | --point-from* | --refine-iter* | --num-multimask-outputs* | --multimask-select*)
         suite=() pinned=() ;;
-    --num-samples* | --image-list*) pinned=() ;;
-    --dataset | --dataset=* | --data-path* | --output*) one=1 pinned=() ;;
+    --num-samples*) pinned=() ;;
+    --dataset | --dataset=* | --data-path* | --image-list* | --output*) one=1 pinned=() ;;
     --only-cpu) on_cpu=1 ;;
     esac
 done

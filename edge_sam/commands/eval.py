@@ -24,8 +24,9 @@ def add_eval(commands: "Commands[argparse.ArgumentParser]") -> None:
         help="the folder with SA-1B/, coco/ and lvis/, default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--dataset", metavar="NAME", help="sa, coco, lvis or cocofied_lvis: all of the suite's protocols there instead"
-    )
+        "--dataset", metavar="NAME",
+        help="sa, coco, lvis or cocofied_lvis: only the suite's part there, or all of its protocols where it has none",
+    )  # fmt: skip
     parser.add_argument("--num-images", type=int, metavar="N", help="the first N by name (default: the suite's)")
     parser.add_argument(
         "--max-instances", type=int, metavar="M", help="the first M masks of an image (default: the suite's)"
@@ -59,10 +60,12 @@ def _eval(chosen: argparse.Namespace) -> None:
 
     from edge_sam.evaluation.compared_models import Told, find_models
     from edge_sam.evaluation.compared_parts import ComparisonRequest
-    from edge_sam.evaluation.comparison_table import render_table
+    from edge_sam.evaluation.comparison_table import render_part
     from edge_sam.evaluation.measurements import Pace
+    from edge_sam.evaluation.run import check_refusals
     from edge_sam.evaluation.run_comparison import REPORT, write_comparison
     from edge_sam.evaluation.suites import find_suite
+    from edge_sam.settings import DataSettings
 
     _check(chosen)
     parts = find_suite(
@@ -82,10 +85,12 @@ def _eval(chosen: argparse.Namespace) -> None:
     pace = Pace(chosen.img_bs, chosen.max_prompt_bs, chosen.workers)
     request = ComparisonRequest(tuple(models), parts, chosen.data_path, chosen.output, pace, chosen.bf16, chosen.cases)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    for part in write_comparison(request):
-        for comparison in part.comparisons:
-            console.print(render_table(comparison))
+    compared = write_comparison(request)
+    for part in compared:
+        console.print(render_part(part))
     print(f"written to {chosen.output / REPORT}.html and .json", flush=True)
+    for part in compared:
+        check_refusals(part.comparisons[0].results[0].refusals, len(part.dataset), DataSettings().MAX_BAD_SHARE)
 
 
 def _check(chosen: argparse.Namespace) -> None:

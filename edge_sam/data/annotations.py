@@ -4,7 +4,8 @@ Nothing is decoded while reading; what is wrong is found from sizes and run leng
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pycocotools import mask as mask_utils
 
 from edge_sam.data.run_length import compressed_totals, decode_crop, uncompressed_totals
 from edge_sam.errors import EdgeSamError
+from edge_sam.prompts.first_points import mask_center_points
 
 _TOLERANCE = 1.0
 """Pixels that a box or a polygon may reach over the edge of the picture; a box is clipped to it."""
@@ -37,19 +39,19 @@ class Annotation:
         segmentation: as in the file: ``{"size": [h, w], "counts": text or list}``, or a list of polygons.
         size: (height, width) of the image.
         box_xyxy: ``(4,)`` left, top, right, bottom.
-        point: ``(2,)`` x, y.
+        point: ``(2,)`` x, y, as the file says; None where it gives none, as COCO's do.
         area: pixels, as the file says.
-        annotation_id: its ``id`` in the file; -1 where that is no number.
+        name: what it is called in reports, see :func:`annotation_name`.
     """
 
     segmentation: dict[str, Any] | list[list[float]]
     size: tuple[int, int]
     box_xyxy: NDArray[np.float64]
-    point: NDArray[np.float64]
+    point: NDArray[np.float64] | None
     area: float
-    annotation_id: int = -1
+    name: int | str = "at position 0"
 
-    @property
+    @cached_property
     def rle(self) -> dict[str, Any]:
         """The mask as compressed run lengths, in the form of pycocotools."""
         height, width = self.size
@@ -71,6 +73,18 @@ class Annotation:
             See :func:`edge_sam.data.run_length.decode_crop`.
         """
         return decode_crop(self.rle["counts"], self.size[0])
+
+    def first_point(self) -> NDArray[np.float64]:
+        """Return ``(2,)`` x, y: the file's point, or where it gives none the innermost pixel of the mask.
+
+        Raises:
+            ValueError: neither a point nor a pixel.
+        """
+        if self.point is not None:
+            return self.point
+        crop, top, left = self.decode_crop()
+        point: NDArray[np.float64] = mask_center_points([crop])[0] + (left, top)
+        return point
 
 
 @dataclass(frozen=True)
@@ -128,11 +142,18 @@ def _sound_annotations(entries: list[Any], size: tuple[int, int]) -> tuple[list[
     annotations, refused = [], []
     for index, entry in enumerate(entries):
         try:
-            annotations.append(_annotation(entry, size, int(totals.pixels[index]), int(totals.area[index])))
+            sound = _annotation(entry, size, int(totals.pixels[index]), int(totals.area[index]))
+            annotations.append(replace(sound, name=annotation_name(entry, index)))
         except BrokenSample as error:
-            name = entry.get("id", f"at position {index}") if isinstance(entry, dict) else f"at position {index}"
-            refused.append(f"annotation {name}: {error}")
+            refused.append(f"annotation {annotation_name(entry, index)}: {error}")
     return annotations, refused
+
+
+def annotation_name(entry: Any, position: int) -> int | str:  # noqa: ANN401 - whatever the file holds
+    """Return by what an entry is found again: its ``id``, or where it has none its place among those of its image."""
+    name = entry.get("id") if isinstance(entry, dict) else None
+    # True is no id.
+    return name if isinstance(name, int | str) and not isinstance(name, bool) else f"at position {position}"
 
 
 def parse_annotation(entry: Any, size: tuple[int, int]) -> Annotation:  # noqa: ANN401 - whatever the file holds
@@ -169,7 +190,6 @@ def _annotation(entry: Any, size: tuple[int, int], pixels: int, mask_area: int) 
         box_xyxy=_box(entry.get("bbox"), size),
         point=_point(entry.get("point_coords"), size),
         area=float(area),
-        annotation_id=number if type(number := entry.get("id")) is int else -1,
     )
 
 

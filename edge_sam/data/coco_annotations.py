@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
 from edge_sam.data.annotations import Annotation, BrokenSample, EmptyMask, parse_annotation
 from edge_sam.data.coco_instances import Entry
-from edge_sam.prompts.first_points import mask_center_points
 
 CROWD = "is a crowd: not one object"
 """Why a sound annotation can be no single mask."""
@@ -18,8 +18,10 @@ _OF_ITS_FILE = frozenset({"image_id", "iscrowd"})
 def parse_single_object(entry: Entry, size: tuple[int, int]) -> Annotation:
     """Read an annotation of an image of ``size`` (height, width), whose box may be missing.
 
+    The mask is decoded only where the box is missing.
+
     Returns:
-        The annotation; its area is the number of pixels in the mask, its point the mask's innermost pixel.
+        The annotation; its area is the number of pixels in the mask. It has no point.
 
     Raises:
         BrokenSample: a crowd, or the reason why it is no sound annotation.
@@ -29,14 +31,14 @@ def parse_single_object(entry: Entry, size: tuple[int, int]) -> Annotation:
     # What COCO does not give is filled in only to have the rest checked.
     filler = {"bbox": [0, 0, size[1], size[0]]} | entry | {"area": 1, "point_coords": [[0, 0]]}
     annotation = parse_annotation(filler, size)
-    crop, top, left = annotation.decode_crop()
-    if not crop.size:
+    area = float(mask_utils.area(annotation.rle))
+    if not area:
         raise EmptyMask("mask is empty")
     box = annotation.box_xyxy
     if "bbox" not in entry:
+        crop, top, left = annotation.decode_crop()
         box = np.array([left, top, left + crop.shape[1], top + crop.shape[0]], np.float64)
-    point = mask_center_points([crop])[0] + (left, top)
-    return replace(annotation, box_xyxy=box, area=float(np.count_nonzero(crop)), point=point)
+    return replace(annotation, box_xyxy=box, area=area, point=None)
 
 
 def complete_annotation(entry: Entry, size: tuple[int, int]) -> Entry:
@@ -53,7 +55,7 @@ def complete_annotation(entry: Entry, size: tuple[int, int]) -> Entry:
         | kept
         | {
             "area": int(annotation.area),
-            "point_coords": [annotation.point.tolist()],
+            "point_coords": [annotation.first_point().tolist()],
             "predicted_iou": 1.0,
             "stability_score": 1.0,
             "crop_box": [0.0, 0.0, float(size[1]), float(size[0])],

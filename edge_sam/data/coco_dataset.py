@@ -1,7 +1,8 @@
 """COCO and LVIS for evaluation: read as their files are, in the folders where everybody has them."""
 
+import hashlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from edge_sam.data.annotations import Annotation, BrokenSample
+from edge_sam.data.annotations import Annotation, BrokenSample, annotation_name
 from edge_sam.data.coco_annotations import parse_single_object
 from edge_sam.data.coco_instances import CocoImage, Entry, file_name, read_coco
 from edge_sam.data.identity import coco_identity
 from edge_sam.data.image_list import choose_images
 from edge_sam.data.sa1b import Refusal, Sample
 from edge_sam.data.sources import read_file
-from edge_sam.data.transforms import decode_image, resize_image, scale_boxes, scale_points
+from edge_sam.data.transforms import decode_image, resize_image, scale_boxes
 from edge_sam.errors import EdgeSamError
 
 
@@ -55,7 +56,7 @@ COCO_LAYOUTS = {
 class CocoDataset(Dataset[Sample]):
     """Images of a COCO or LVIS file, in the order of their names, each with the masks of its single objects.
 
-    Crowds are left out. COCO has no points: they are the masks' innermost pixels.
+    Crowds are left out. COCO has no points: samples come without, and :meth:`Annotation.first_point` makes them.
 
     Args:
         root: the folder that holds ``coco/`` and ``lvis/``.
@@ -136,7 +137,6 @@ class CocoDataset(Dataset[Sample]):
             raise BrokenSample(f"none of the {len(refusals)} annotations is usable; the first: {refusals[0].reason}")
         original_size, size = (image.height, image.width), (pixels.shape[1], pixels.shape[2])
         boxes = np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4)
-        points = np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2)
         return Sample(
             image_id=image.name,
             index=index,
@@ -145,7 +145,7 @@ class CocoDataset(Dataset[Sample]):
             original_size=original_size,
             side=self.image_size,
             boxes=torch.from_numpy(scale_boxes(boxes, original_size, size)).float(),
-            points=torch.from_numpy(scale_points(points, original_size, size)).float(),
+            points=torch.zeros(len(annotations), 0, 2),
             noise=torch.zeros(len(annotations), 0),
             refusals=refusals,
             annotations=annotations,
@@ -166,6 +166,14 @@ class CocoDataset(Dataset[Sample]):
             )
         return picture
 
+    def picture_sha256(self, index: int) -> str:
+        """Return the SHA-256, in hexadecimal, of the file of an image's picture, which is read for it.
+
+        Raises:
+            BrokenSample: no such picture.
+        """
+        return hashlib.sha256(read_file(self._picture(self.images[index]))).hexdigest()
+
     def identity(self) -> str:
         """Return what another data set of this name does not have, see :mod:`edge_sam.data.identity`."""
         return coco_identity(self.annotation_file, [self._picture(image) for image in self.images])
@@ -178,10 +186,11 @@ class CocoDataset(Dataset[Sample]):
         for position, entry in enumerate(image.annotations):
             if not _is_single(entry):
                 continue
+            name = annotation_name(entry, position)
             try:
-                objects.append((parse_single_object(entry, (image.height, image.width)), entry))
+                annotation = parse_single_object(entry, (image.height, image.width))
+                objects.append((replace(annotation, name=name), entry))
             except BrokenSample as error:
-                name = entry.get("id", f"at position {position}")
                 refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))
         return objects, tuple(refusals)
 

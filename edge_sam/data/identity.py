@@ -1,4 +1,8 @@
-"""What tells a data set from another one of the same name, without reading its pictures."""
+"""What tells a data set from another one of the same name, without reading its pictures.
+
+So a picture that is changed to one of as many bytes is not noticed. Numbers themselves stand beside a hash of the
+pictures' content (:mod:`edge_sam.evaluation.data_hash`).
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -3,6 +3,7 @@
 Coordinates of samples and batches are (x, y) in input pixels, those of the resized image before padding.
 """
 
+import hashlib
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -61,7 +62,7 @@ class Sample:
         original_size: (height, width) of the file.
         side: of the square that the image is padded to.
         boxes: float32 ``(n, 4)``.
-        points: float32 ``(n, 1, 2)``.
+        points: float32 ``(n, 1, 2)``; ``(n, 0, 2)`` when the data set has none.
         noise: float32 ``(n, clicks)`` in [0, 1): the random numbers that this sample's clicks are drawn with.
         refusals: what was left out on the way to this sample.
         annotations: the ``n`` annotations, when the data set keeps them.
@@ -238,6 +239,14 @@ class Sa1bDataset(Dataset[Sample]):
         """
         return decode_image(self._source.read_image_bytes(self.ids[index]))
 
+    def picture_sha256(self, index: int) -> str:
+        """Return the SHA-256, in hexadecimal, of a picture's file, which is read for it.
+
+        Raises:
+            BrokenSample: it cannot be read.
+        """
+        return hashlib.sha256(self._source.read_image_bytes(self.ids[index])).hexdigest()
+
     def identity(self) -> str:
         """Return what another data set of this name does not have, see :mod:`edge_sam.data.identity`."""
         return source_identity(self._source, self.ids)
@@ -285,7 +294,7 @@ class Sa1bDataset(Dataset[Sample]):
             frame=(picture.height, picture.width),
             annotations=annotations,
             boxes=np.array([annotation.box_xyxy for annotation in annotations]).reshape(-1, 4),
-            points=np.array([annotation.point for annotation in annotations]).reshape(-1, 1, 2),
+            points=np.array([annotation.first_point() for annotation in annotations]).reshape(-1, 1, 2),
         )
 
     def _show_masks(self, picture: Image.Image, annotations: list[Annotation], rng: np.random.Generator) -> "_Shown":

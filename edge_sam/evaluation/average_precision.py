@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +41,7 @@ class BoxedImage:
         boxes: to be asked for.
         looked_for: the only categories that count; None for all.
         refusals: annotations without a usable box.
+        picture_sha256: of the picture's file.
     """
 
     index: int
@@ -51,6 +51,7 @@ class BoxedImage:
     boxes: ImageBoxes
     looked_for: frozenset[int] | None
     refusals: tuple[Refusal, ...]
+    picture_sha256: str
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,13 +73,13 @@ class BoxedImages(Dataset[BoxedImage | RefusedImage]):
         """Read an image, or say why it cannot be read."""
         name = self._dataset.ids[index]
         try:
-            picture = self._dataset.read_picture(index)
+            picture, sha256 = self._dataset.read_picture(index), self._dataset.picture_sha256(index)
         except BrokenSample as error:
             return RefusedImage((Refusal(name, str(error)),))
         boxes, refusals = self._source.of(index)
         pixels = resize_image(picture, self._dataset.image_size)
         looked_for = categories_looked_for(self._dataset, index)
-        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, looked_for, refusals)
+        return BoxedImage(index, name, pixels, (picture.height, picture.width), boxes, looked_for, refusals, sha256)
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,13 @@ class ApResult:
         crowds: annotated ones.
         boxes: how many masks were asked for.
         without_boxes: how many of the images have objects and not one box.
+        strayed: image and number of boxes whose middle is out of the picture; they are asked for as they are.
+        unused: id and number of boxes of images that are in the boxes' file and not among those to be measured.
         failures: image and number of the box for which the model gave NaN or infinity; its mask counts as empty.
         empty: image and annotation of masks without a pixel: they are among the objects, and nothing matches them.
         refusals: images that could not be read and annotations whose mask is broken: they are not counted; and those
             whose box is broken, where the boxes are the ground truth's: they are counted, and were not asked for.
-        data_sha256: of the annotations that were counted.
+        data_sha256: of the pictures, and of the annotations that were counted.
     """
 
     protocol: ApProtocol
@@ -109,8 +112,10 @@ class ApResult:
     crowds: int
     boxes: int
     without_boxes: int
+    strayed: tuple[tuple[str, int], ...]
+    unused: tuple[tuple[int | str, int], ...]
     failures: tuple[tuple[str, int], ...]
-    empty: tuple[tuple[str, Any], ...]
+    empty: tuple[tuple[str, int | str], ...]
     refusals: tuple[Refusal, ...]
     data_sha256: str
 
@@ -174,18 +179,20 @@ def evaluate_ap(
     if not ordered:
         first = f"; the first: {refused[0].image_id}: {refused[0].reason}" if refused else ""
         raise EdgeSamError(f"none of {len(dataset)} images can be read{first}")
-    result = gather_objects(_count(dataset, protocol, ordered, refused) if world.is_main else None)[0]
+    result = gather_objects(_count(dataset, source, protocol, ordered, refused) if world.is_main else None)[0]
     assert result is not None
     return result
 
 
 @dataclass(frozen=True)
 class _Found:
-    """One image: the number of its boxes, the masks that can count, and which boxes gave no numbers."""
+    """One image: the number of its boxes, the masks that can count; which boxes are astray, which gave no numbers."""
 
     image_id: str
+    picture_sha256: str
     boxes: int
     masks: ScoredMasks
+    strayed: list[int]
     failed: list[int]
 
 
@@ -217,7 +224,8 @@ def _answer_image(sam: Sam, embedding: Tensor, image: BoxedImage, protocol: ApPr
         ranked = np.where(none, ranked, ranked * np.concatenate(scores))
     scored = ScoredMasks(image.index, image.original_size, masks, ranked, image.boxes.categories)
     kept = scored.countable(protocol.style, image.looked_for)
-    return _Found(image.image_id, len(boxes), kept, np.flatnonzero(none).tolist())
+    strayed = image.boxes.strayed(image.original_size).tolist()
+    return _Found(image.image_id, image.picture_sha256, len(boxes), kept, strayed, np.flatnonzero(none).tolist())
 
 
 def _run_lengths(sam: Sam, answers: Answers, image: BoxedImage) -> Iterator[str]:
@@ -231,7 +239,7 @@ def _run_lengths(sam: Sam, answers: Answers, image: BoxedImage) -> Iterator[str]
 
 
 def _count(
-    dataset: CocoDataset, protocol: ApProtocol, found: Sequence[_Found], refusals: Sequence[Refusal]
+    dataset: CocoDataset, source: BoxSource, protocol: ApProtocol, found: Sequence[_Found], refusals: Sequence[Refusal]
 ) -> ApResult:
     masks = [one.masks for one in found]
     truth = ground_truth_masks(dataset, [image.index for image in masks])
@@ -245,8 +253,12 @@ def _count(
         crowds=truth.crowds,
         boxes=sum(one.boxes for one in found),
         without_boxes=sum(not one.boxes and one.masks.index in annotated for one in found),
+        strayed=tuple((one.image_id, number) for one in found for number in one.strayed),
+        unused=source.unused,
         failures=tuple((one.image_id, number) for one in found for number in one.failed),
         empty=truth.empty,
         refusals=tuple(sorted({*refusals, *truth.refusals}, key=lambda one: (one.image_id, one.reason))),
-        data_sha256=data_sha256(truth.sha256),
+        data_sha256=data_sha256(
+            f"{counted} {image.picture_sha256}" for counted, image in zip(truth.sha256, found, strict=True)
+        ),
     )

@@ -86,7 +86,7 @@ class ImageRecall:
     Attributes:
         index: position of the image in its data set.
         image_id: its name.
-        data_sha256: of its name and annotations.
+        data_sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
         found: how many masks were found.
         ranks: by size, int32 (thresholds, n): at which rank each of the n annotated masks of that size was found.
     """
@@ -106,7 +106,7 @@ class AverageRecallResult:
         protocol: what was measured.
         images: one entry an image, in the order of the data set.
         failures: images for which the model gave NaN or infinity; there it has found nothing.
-        empty: image id and number of annotations without a pixel; they are not measured.
+        empty: image id and name of annotations without a pixel; they are not measured.
         refusals: images and annotations that could not be read; they are not measured.
 
     Sizes are "all" and COCO's "small", "medium" and "large", by the annotated masks' pixels.
@@ -115,7 +115,7 @@ class AverageRecallResult:
     protocol: RecallProtocol
     images: tuple[ImageRecall, ...]
     failures: tuple[str, ...]
-    empty: tuple[tuple[str, int], ...]
+    empty: tuple[tuple[str, int | str], ...]
     refusals: tuple[Refusal, ...]
 
     def instances(self, size: str = "all") -> int:
@@ -175,15 +175,20 @@ class AnnotatedPictures(Protocol):
         """Return a picture as its file has it."""
         ...
 
+    def picture_sha256(self, index: int) -> str:
+        """Return the SHA-256, in hexadecimal, of a picture's file."""
+        ...
+
 
 @dataclass(frozen=True)
 class _Task:
-    """One picture and its annotated masks as compressed run lengths; without a picture it cannot be measured."""
+    """One picture and its annotated masks, run lengths and names; without a picture it cannot be measured."""
 
     index: int
     image_id: str
     picture: NDArray[np.uint8] | None
     masks: list[dict[str, Any]]
+    names: list[int | str]
     data_sha256: str
     refusals: tuple[Refusal, ...]
 
@@ -200,12 +205,14 @@ class _Tasks(Dataset[_Task]):
         try:
             sample = self._dataset[index]
         except EdgeSamError as error:
-            return _Task(index, image_id, None, [], "", (Refusal(image_id, str(error)),))
+            return _Task(index, image_id, None, [], [], "", (Refusal(image_id, str(error)),))
         if sample.index != index:  # it is broken, and another took its place
-            return _Task(index, image_id, None, [], "", sample.refusals)
+            return _Task(index, image_id, None, [], [], "", sample.refusals)
         masks = [annotation.rle for annotation in sample.annotations]
+        names = [annotation.name for annotation in sample.annotations]
         picture = np.array(self._dataset.read_picture(index))
-        return _Task(index, image_id, picture, masks, hash_image(image_id, sample.annotations), sample.refusals)
+        sha256 = hash_image(image_id, self._dataset.picture_sha256(index), sample.annotations)
+        return _Task(index, image_id, picture, masks, names, sha256, sample.refusals)
 
 
 def evaluate_average_recall(
@@ -244,7 +251,7 @@ def evaluate_average_recall(
     )
     recalls: list[ImageRecall] = []
     failures: list[str] = []
-    empty: list[tuple[str, int]] = []
+    empty: list[tuple[str, int | str]] = []
     refused: list[Refusal] = []
     for task in loader:
         refused += task.refusals
@@ -256,7 +263,7 @@ def evaluate_average_recall(
                 found = []
             recall, without_pixel = _measure(found, task, protocol)
             recalls.append(recall)
-            empty += [(task.image_id, number) for number in without_pixel]
+            empty += [(task.image_id, task.names[number]) for number in without_pixel]
         if progress is not None:
             progress(len(dataset) / len(own))
     parts = gather_objects((recalls, failures, empty, refused))
@@ -264,7 +271,7 @@ def evaluate_average_recall(
         protocol,
         tuple(sorted((recall for part in parts for recall in part[0]), key=lambda recall: recall.index)),
         tuple(sorted(image_id for part in parts for image_id in part[1])),
-        tuple(sorted(pair for part in parts for pair in part[2])),
+        tuple(sorted((pair for part in parts for pair in part[2]), key=lambda pair: pair[0])),
         tuple(sorted({one for part in parts for one in part[3]}, key=lambda one: (one.image_id, one.reason))),
     )
     if result.instances() == 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_sam.data.annotations import BrokenSample, EmptyMask, parse_annotation
+from edge_sam.data.annotations import BrokenSample, EmptyMask, annotation_name, parse_annotation
 from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.data.coco_instances import CocoImage, Entry
 from edge_sam.data.run_length_encoding import compress_runs
@@ -29,7 +29,7 @@ class GroundTruthMasks:
         tree: images, annotations and categories.
         objects: annotations that are not crowds.
         crowds: the others.
-        empty: image and annotation of masks without a pixel; they are among the objects, and nothing can match them.
+        empty: image and name of masks without a pixel; they are among the objects, and nothing can match them.
         refusals: annotations whose mask is broken; they are not counted.
         sha256: of each image's name, of all that is counted in it, and of its annotations' boxes.
     """
@@ -37,7 +37,7 @@ class GroundTruthMasks:
     tree: dict[str, list[Entry]]
     objects: int
     crowds: int
-    empty: tuple[tuple[str, Any], ...]
+    empty: tuple[tuple[str, int | str], ...]
     refusals: tuple[Refusal, ...]
     sha256: tuple[str, ...]
 
@@ -76,22 +76,22 @@ def ground_truth_masks(dataset: CocoDataset, indices: Sequence[int]) -> GroundTr
     """Prepare the annotations of the images at ``indices``: all whose mask is sound, whatever their box is."""
     images: list[Entry] = []
     annotations: list[Entry] = []
-    empty: list[tuple[str, Any]] = []
+    empty: list[tuple[str, int | str]] = []
     refusals: list[Refusal] = []
     hashes: list[str] = []
     for index in indices:
         image = dataset.images[index]
         own: list[Entry] = []
         for position, entry in enumerate(image.annotations):
+            name = annotation_name(entry, position)
             try:
                 counted = _counted(entry, image)
             except BrokenSample as error:
-                name = entry.get("id", f"at position {position}")
                 refusals.append(Refusal(image.name, f"annotation {name}: {error}", "annotation"))
                 continue
             own.append(counted)
             if not counted["pixels"]:
-                empty.append((image.name, entry.get("id")))
+                empty.append((image.name, name))
         looked_for = {key: image.entry.get(key, []) for key in _LVIS_LISTS}
         images.append({"id": index + 1, "height": image.height, "width": image.width} | looked_for)
         boxes = [entry.get("bbox") for entry in image.annotations]

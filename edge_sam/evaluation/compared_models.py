@@ -67,6 +67,10 @@ class ComparedModel:
         """Return the number format that it computes in, with bf16 autocast or without."""
         return "as exported" if self.exported else "bf16" if amp else "float32"
 
+    def in_words(self, amp: bool) -> str:
+        """Return what its file is measured as: the network and the number format, see :meth:`precision`."""
+        return f"{self.kind}; {self.precision(amp)}"
+
 
 def find_models(texts: Sequence[str], told: Told, device: torch.device) -> list[ComparedModel]:
     """Look at each file.

@@ -42,12 +42,14 @@ class Case:
         kind: why.
         image_id: of its image.
         number: of the instance among its image's.
+        name: what its annotation is called.
         iou: by model, after the first prompt.
     """
 
     kind: CaseKind
     image_id: str
     number: int
+    name: int | str
     iou: tuple[float, ...]
 
 
@@ -60,6 +62,7 @@ class Comparison:
         chosen: in words, which of its images and instances were taken.
         models: their names; the others are compared with the first.
         checkpoints: SHA-256 of each one's file.
+        networks: what each file was measured as, in words: which network, in which number format.
         results: of each.
 
     Raises:
@@ -70,6 +73,7 @@ class Comparison:
     chosen: str
     models: tuple[str, ...]
     checkpoints: tuple[str, ...]
+    networks: tuple[str, ...]
     results: tuple[MiouResult, ...]
 
     def __post_init__(self) -> None:
@@ -138,7 +142,8 @@ class Comparison:
             if len(found) == count or (kind == "most different" and order[place] == 0):
                 break
             if image_id not in found:
-                found[image_id] = Case(kind, image_id, int(result.numbers[place]), tuple(iou[:, place].tolist()))
+                number, name = int(result.numbers[place]), result.names[place]
+                found[image_id] = Case(kind, image_id, number, name, tuple(iou[:, place].tolist()))
         return list(found.values())
 
 

@@ -57,11 +57,11 @@ def _comparison(part: ComparedPart, number: int, comparison: Comparison) -> dict
             for place in range(len(comparison.models))
         ],
         "cases": [
-            {"kind": case.kind, "image_id": case.image_id, "annotation": case.number}
+            {"kind": case.kind, "image_id": case.image_id, "annotation": case.name}
             | {"iou": dict(zip(comparison.models, case.iou, strict=True))}
             for case in part.cases[number]
         ],
-        "empty": [{"image_id": image_id, "annotation": instance} for image_id, instance in first.empty],
+        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in first.empty],
         "refusals": [vars(refusal) for refusal in first.refusals],
     }
 
@@ -76,7 +76,7 @@ def _model(comparison: Comparison, place: int, file: str) -> dict[str, Any]:
         "by_size": {name: asdict(bucket) for name, bucket in by_size(result.iou, result.areas).items()},
         "share_with_iou_at_least": {str(threshold): share for threshold, share in by_threshold(result.iou).items()},
         "failures": [
-            {"image_id": image_id, "annotation": number, "round": when} for image_id, number, when in result.failures
+            {"image_id": image_id, "annotation": name, "round": when} for image_id, name, when in result.failures
         ],
         "file": file,
     }

@@ -8,17 +8,15 @@ import numpy as np
 import torch
 
 import edge_sam
-from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.evaluation.bootstrap import DRAWS, SHARE
 from edge_sam.evaluation.buckets import by_size
 from edge_sam.evaluation.case_masks import read_image
 from edge_sam.evaluation.case_pictures import FirstPrompt, draw_case
 from edge_sam.evaluation.compared_parts import ComparedPart, ComparisonRequest
 from edge_sam.evaluation.comparison import BINS, Case, Comparison, Estimate
-from edge_sam.evaluation.comparison_words import comparison_line, finding, prompt_name
+from edge_sam.evaluation.comparison_words import comparison_line, finding, left_out, not_chosen, prompt_name
 from edge_sam.evaluation.instances import EvaluationDataset
 from edge_sam.evaluation.protocols import EvaluationProtocol
-from edge_sam.evaluation.report import first_names
 from edge_sam.pages.charts import Line, line_chart
 from edge_sam.pages.pictures import Colour
 from edge_sam.pages.rendering import render_page
@@ -54,8 +52,8 @@ def render_comparison(request: ComparisonRequest, parts: Sequence[ComparedPart])
         ],
         parts=[_part(request, part) for part in parts],
         left_out=[
-            *(line for part in parts for line in _not_chosen(part)),
-            *(line for comparison in comparisons for line in _left_out(comparison)),
+            *(line for part in parts for line in not_chosen(part)),
+            *(line for comparison in comparisons for line in left_out(comparison)),
         ],
         interval=f"{SHARE:.0%}",
         draws=DRAWS,
@@ -195,30 +193,7 @@ def _figure(
         {"name": name, "picture": address, "style": _style(number), "iou": f"{case.iou[number]:.2f}"}
         for number, (name, address) in enumerate(zip(models, drawn.answers, strict=True))
     ]
-    return {"kind": case.kind, "name": f"{case.image_id}, mask {case.number}", "panels": panels}
-
-
-def _not_chosen(part: ComparedPart) -> Iterator[str]:
-    name, dataset = part.data.name, part.dataset
-    if dataset.unannotated:
-        yield f"{name}: {dataset.unannotated} of the chosen images are left out: nothing in them is annotated"
-    if isinstance(dataset, CocoDataset) and dataset.crowds:
-        yield f"{name}: {dataset.crowds} crowds are left out: they are no single objects"
-
-
-def _left_out(comparison: Comparison) -> Iterator[str]:
-    where = f"{comparison.dataset}, {prompt_name(comparison.results[0].protocol)}"
-    for name, result in zip(comparison.models, comparison.results, strict=True):
-        if result.failures:
-            names = [f"{image_id} #{number} ({when})" for image_id, number, when in result.failures]
-            yield f"{where}: {len(names)} answers of {name} are NaN or infinity, IoU 0: {first_names(names)}"
-    first = comparison.results[0]
-    if first.empty:
-        names = [f"{image_id} #{number}" for image_id, number in first.empty]
-        yield f"{where}: {len(names)} masks without a pixel are left out: {first_names(names)}"
-    if first.refusals:
-        names = [f"{refusal.image_id} ({refusal.reason})" for refusal in first.refusals]
-        yield f"{where}: {len(names)} images or annotations could not be read: {first_names(names)}"
+    return {"kind": case.kind, "name": f"{case.image_id}, annotation {case.name}", "panels": panels}
 
 
 def _provenance(request: ComparisonRequest, parts: Sequence[ComparedPart]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.config import RunConfig
@@ -81,6 +82,17 @@ def images_in_words(number: int, image_list: Path | None) -> str:
     if image_list is not None:
         return f"images of {image_list.name} (sha256 {file_sha256(image_list)[:12]})"
     return "all images" if number == -1 else f"first {number} images by name"
+
+
+def unusual_choice(namespace: argparse.Namespace, config: RunConfig) -> dict[str, Any]:
+    """Return by which options other images than all of a data set are measured; a list by its name alone.
+
+    So the run that writes a list and those that take it make the same choice.
+    """
+    if namespace.image_list is not None:
+        return {"image_list": namespace.image_list.name}
+    number = _number(namespace, config)
+    return {} if number == -1 else {"num_samples": number}
 
 
 def _expect_known(namespace: argparse.Namespace) -> None:

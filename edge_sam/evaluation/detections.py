@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,15 +36,21 @@ class ImageBoxes:
         """Return n."""
         return len(self.boxes)
 
+    def strayed(self, size: tuple[int, int]) -> NDArray[np.int64]:
+        """Return the numbers of those boxes whose middle is out of their picture of ``size`` (H, W)."""
+        return np.flatnonzero(_strayed(self.boxes, np.array(size[::-1])))
+
 
 class BoxSource(Protocol):
     """Where boxes come from.
 
     Attributes:
         name: whose they are, in words.
+        unused: which of them are of images that are not measured: the image's id and how many.
     """
 
     name: str
+    unused: tuple[tuple[int | str, int], ...]
 
     def of(self, index: int) -> tuple[ImageBoxes, tuple[Refusal, ...]]:
         """Return the boxes of an image of the data set, and what is wrong with others."""
@@ -53,6 +60,7 @@ class AnnotatedBoxes:
     """The boxes of the annotations that are single objects, each with the score 1."""
 
     name = "ground truth"
+    unused: tuple[tuple[int | str, int], ...] = ()
 
     def __init__(self, dataset: CocoDataset) -> None:
         self._dataset = dataset
@@ -74,7 +82,7 @@ class DetectedBoxes:
     Args:
         file: COCO's results format: a list of ``{"image_id", "category_id", "bbox": [x, y, width, height], "score"}``;
             other keys do not count.
-        dataset: what the boxes are of. Boxes of images of its file that it does not use are left out.
+        dataset: what the boxes are of. Boxes of images of its file that it does not use are left out and counted.
 
     Raises:
         EdgeSamError: not such a file, images or categories that the data set does not know, boxes or scores that are
@@ -90,13 +98,15 @@ class DetectedBoxes:
         _expect_known(file, entries, "category_id", categories, dataset.annotation_file)
         numbers = _numbers(file, entries)
         index = np.array([index_of.get(entry["image_id"], -1) for entry in entries], dtype=np.int64)
+        unused = Counter(entry["image_id"] for entry in entries if entry["image_id"] not in index_of)
+        self.unused = tuple(sorted(unused.items(), key=lambda item: str(item[0])))
         if not (index >= 0).any():
             raise EdgeSamError(f"{file}: no box of the {len(dataset)} images that are used")
+        numbers[:, 2:4] += numbers[:, :2]
         _expect_inside(file, numbers[index >= 0], index[index >= 0], dataset)
         # Sorted by image, then from the best score on; what is equal keeps its order.
         order = np.lexsort((-numbers[:, 4], index))
         self._starts = np.searchsorted(index[order], np.arange(len(dataset) + 1))
-        numbers[:, 2:4] += numbers[:, :2]
         self._numbers = numbers[order]
         self._categories = np.array([entry["category_id"] for entry in entries], dtype=np.int64)[order]
 
@@ -152,12 +162,19 @@ def _numbers(file: Path, entries: list[dict[str, Any]]) -> NDArray[np.float64]:
 
 def _expect_inside(file: Path, numbers: NDArray[np.float64], index: NDArray[np.int64], dataset: CocoDataset) -> None:
     sizes = np.array([(image.width, image.height) for image in dataset.images])[index]
-    middle = numbers[:, :2] + numbers[:, 2:4] / 2
-    strayed = np.any((middle < 0) | (middle > sizes), axis=1)
+    strayed = _strayed(numbers[:, :4], sizes)
     if strayed.mean() > _STRAYED:
         first = int(strayed.argmax())
+        left, top, right, bottom = numbers[first, :4].tolist()
         raise EdgeSamError(
             f"{file}: the middle of {int(strayed.sum())} of {len(strayed)} boxes is out of their pictures, e.g. "
-            f"{numbers[first, :4].tolist()} in {sizes[first][0]} x {sizes[first][1]} pixels of image "
+            f"{[left, top, right - left, bottom - top]} in {sizes[first][0]} x {sizes[first][1]} pixels of image "
             f"{dataset.ids[index[first]]}; bbox should be x, y, width, height in pixels of the picture's file"
         )
+
+
+def _strayed(boxes: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return bool (n,) for boxes (n, 4) XYXY and sizes (n, 2) or (2,), width and height: the middle is out of there."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    strayed: NDArray[np.bool_] = np.any((middle < 0) | (middle > sizes), axis=1)
+    return strayed

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from edge_sam.data.annotations import Annotation
 from edge_sam.data.sa1b import Refusal, Sample
+from edge_sam.data.transforms import scale_points
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.cropped_masks import CroppedMask
 from edge_sam.evaluation.data_hash import hash_image
@@ -48,6 +50,9 @@ class AnnotatedImages(Protocol):
     def __getitem__(self, index: int, /) -> Sample:
         """Return an image, or raise an EdgeSamError; a sample of another ``index`` stands for a broken image, too."""
 
+    def picture_sha256(self, index: int, /) -> str:
+        """Return the SHA-256, in hexadecimal, of a picture's file."""
+
 
 @dataclass(frozen=True)
 class EvaluationImage:
@@ -60,10 +65,10 @@ class EvaluationImage:
         size: (h, w).
         original_size: (H, W) of the file and of the ground truth.
         boxes: float32 (n, 4) XYXY, input pixels.
-        annotation_ids: int64 (n,) the annotations' ``id``, -1 where they have none.
+        names: (n,) what the annotations are called, see :func:`edge_sam.data.annotations.annotation_name`.
         areas: int64 (n,) pixels of the annotated masks.
         sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
-        points: first points float32 (n, 2), input pixels, of the kinds that need no mask.
+        points: first points float32 (n, 2), input pixels, of those kinds that are wanted and need no ground truth.
         truths: ground truth by protocol.
         refusals: what was wrong with the image or single annotations.
     """
@@ -74,7 +79,7 @@ class EvaluationImage:
     size: tuple[int, int]
     original_size: tuple[int, int]
     boxes: NDArray[np.float32]
-    annotation_ids: NDArray[np.int64]
+    names: tuple[int | str, ...]
     areas: NDArray[np.int64]
     sha256: str
     points: dict[PointFrom, NDArray[np.float32]]
@@ -141,19 +146,27 @@ class EvaluationDataset(Dataset[EvaluationImage | RefusedImage]):
             size=sample.size,
             original_size=sample.original_size,
             boxes=boxes,
-            annotation_ids=np.array([annotation.annotation_id for annotation in annotations], dtype=np.int64),
+            names=tuple(annotation.name for annotation in annotations),
             areas=np.array([mask.area for mask in masks], dtype=np.int64),
-            sha256=hash_image(sample.image_id, annotations),
-            points={
-                "point": sample.points[: len(masks), 0].numpy(),
-                "box-center": box_center_points(boxes).astype(np.float32),
-            },
+            sha256=hash_image(sample.image_id, self._dataset.picture_sha256(index), annotations),
+            points=self._points(sample, annotations, boxes),
             truths={
                 ground_truth: make_truth(masks, sample.original_size, sample.size, ground_truth, kinds, noise)
                 for ground_truth, kinds in self._kinds.items()
             },
             refusals=sample.refusals,
         )
+
+    def _points(
+        self, sample: Sample, annotations: Sequence[Annotation], boxes: NDArray[np.float32]
+    ) -> dict[PointFrom, NDArray[np.float32]]:
+        """Return the points that come from annotations (n of them, boxes (n, 4) in input pixels) as they are."""
+        points: dict[PointFrom, NDArray[np.float32]] = {"box-center": box_center_points(boxes).astype(np.float32)}
+        if any("point" in kinds for kinds in self._kinds.values()):
+            # Where the file has none, each costs a distance transform.
+            annotated = np.array([annotation.first_point() for annotation in annotations]).reshape(-1, 2)
+            points["point"] = scale_points(annotated, sample.original_size, sample.size).astype(np.float32)
+        return points
 
 
 def load_batches(

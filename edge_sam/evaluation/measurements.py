@@ -20,7 +20,7 @@ from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.evaluation.record_file import Record, RecordFile
 from edge_sam.evaluation.simulated_user import Measured
 
-NUMBERS_VERSION = 1
+NUMBERS_VERSION = 2
 """To be raised with every change between two releases that gives other numbers: all is then measured again."""
 
 
@@ -176,7 +176,7 @@ def _scores_to_record(score: ImageScores) -> Record:
         "index": score.index,
         "image_id": score.image_id,
         "sha256": score.sha256,
-        "annotation_ids": score.annotation_ids.tolist(),
+        "names": list(score.names),
         "areas": score.areas.tolist(),
         "present": score.present.astype(int).tolist(),
         "iou": measured.iou.tolist(),
@@ -194,7 +194,7 @@ def _scores_from_record(record: dict[str, Any], rounds: int) -> ImageScores:
         index=record["index"],
         image_id=record["image_id"],
         sha256=record["sha256"],
-        annotation_ids=np.array(record["annotation_ids"], dtype=np.int64),
+        names=tuple(record["names"]),
         areas=np.array(record["areas"], dtype=np.int64),
         present=np.array(record["present"], dtype=bool),
         measured=Measured(

@@ -35,7 +35,7 @@ class ImageScores:
         index: position of the image in its data set.
         image_id: its name.
         sha256: see :func:`edge_sam.evaluation.data_hash.hash_image`.
-        annotation_ids: int64 (m,) of all its instances, see :class:`MiouResult`.
+        names: (m,) of all its instances, see :class:`MiouResult`.
         areas: int64 (m,).
         present: bool (m,), which n of the m have ground truth.
         measured: what those n gave.
@@ -44,7 +44,7 @@ class ImageScores:
     index: int
     image_id: str
     sha256: str
-    annotation_ids: NDArray[np.int64]
+    names: tuple[int | str, ...]
     areas: NDArray[np.int64]
     present: NDArray[np.bool_]
     measured: Measured
@@ -70,26 +70,26 @@ class MiouResult:
     Attributes:
         protocol: what was measured.
         image_ids: (n,) the image of each instance; instances are in the order of the data set.
-        numbers: int64 (n,) its position among the image's annotations.
-        annotation_ids: int64 (n,) its ``id`` in the annotation file, -1 where it has none.
+        numbers: int64 (n,) its position among the image's instances.
+        names: (n,) what it is called, see :func:`edge_sam.data.annotations.annotation_name`.
         areas: int64 (n,) pixels of the annotated mask.
         iou: float64 (n, rounds).
         boundary_iou: float64 (n, rounds) where the protocol asks for it.
-        failures: image id, number and round of the instances for which the model gave NaN or infinity: the IoU is 0.
-        empty: image id and number of instances without a ground-truth pixel; they are not among the n.
+        failures: image id, name and round of the instances for which the model gave NaN or infinity: the IoU is 0.
+        empty: image id and name of instances without a ground-truth pixel; they are not among the n.
         refusals: images and annotations that could not be read; they are not among the n.
-        data_sha256: of the annotations that were used, see :func:`edge_sam.evaluation.data_hash.data_sha256`.
+        data_sha256: of the pictures and annotations used, see :func:`edge_sam.evaluation.data_hash.data_sha256`.
     """
 
     protocol: EvaluationProtocol
     image_ids: tuple[str, ...]
     numbers: NDArray[np.int64]
-    annotation_ids: NDArray[np.int64]
+    names: tuple[int | str, ...]
     areas: NDArray[np.int64]
     iou: NDArray[np.float64]
     boundary_iou: NDArray[np.float64] | None
-    failures: tuple[tuple[str, int, str], ...]
-    empty: tuple[tuple[str, int], ...]
+    failures: tuple[tuple[str, int | str, str], ...]
+    empty: tuple[tuple[str, int | str], ...]
     refusals: tuple[Refusal, ...]
     data_sha256: str
 
@@ -231,7 +231,7 @@ def _score_image(
         index=image.index,
         image_id=image.image_id,
         sha256=image.sha256,
-        annotation_ids=image.annotation_ids,
+        names=image.names,
         areas=image.areas,
         present=image.truths[protocol.ground_truth].present,
         measured=measure_image(sam, embedding, image, protocol, max_prompts),
@@ -258,19 +258,20 @@ def collect_result(
         raise EdgeSamError(f"no instance can be evaluated in {len(scores)} readable images{first}")
     numbers = np.concatenate([np.flatnonzero(score.present) for score in scores])
     image_ids = tuple(score.image_id for score in scores for _ in range(score.present.sum()))
+    names = tuple(score.names[number] for score in scores for number in np.flatnonzero(score.present))
     boundary = [score.measured.boundary_iou for score in scores]
     failed = np.argwhere(np.concatenate([score.measured.failed for score in scores]))
     return MiouResult(
         protocol=protocol,
         image_ids=image_ids,
         numbers=numbers,
-        annotation_ids=np.concatenate([score.annotation_ids[score.present] for score in scores]),
+        names=names,
         areas=np.concatenate([score.areas[score.present] for score in scores]),
         iou=np.concatenate([score.measured.iou for score in scores]),
         boundary_iou=np.concatenate([part for part in boundary if part is not None]) if protocol.boundary else None,
-        failures=tuple((image_ids[row], int(numbers[row]), protocol.rounds[column]) for row, column in failed.tolist()),
+        failures=tuple((image_ids[row], names[row], protocol.rounds[column]) for row, column in failed.tolist()),
         empty=tuple(
-            (score.image_id, missing) for score in scores for missing in np.flatnonzero(~score.present).tolist()
+            (score.image_id, score.names[missing]) for score in scores for missing in np.flatnonzero(~score.present)
         ),
         refusals=left_out,
         data_sha256=data_sha256(score.sha256 for score in scores),

@@ -93,12 +93,12 @@ def _left_out(results: Sequence[MiouResult]) -> list[str]:
     lines = []
     for result in results:
         if result.failures:
-            names = [f"{image_id} #{number} ({when})" for image_id, number, when in result.failures]
+            names = [f"{image_id} annotation {name} ({when})" for image_id, name, when in result.failures]
             lines.append(
                 f"{result.protocol.name}: {len(names)} answers of NaN or infinity count as IoU 0: {first_names(names)}"
             )
         if result.empty:
-            names = [f"{image_id} #{number}" for image_id, number in result.empty]
+            names = [f"{image_id} annotation {name}" for image_id, name in result.empty]
             lines.append(f"{result.protocol.name}: {len(names)} masks without a pixel left out: {first_names(names)}")
     refusals = results[0].refusals
     if refusals:
@@ -149,9 +149,9 @@ def _result_to_json(result: MiouResult, model: str, chosen: str) -> dict[str, An
         "by_size": {name: asdict(bucket) for name, bucket in by_size(result.iou, result.areas).items()},
         "share_with_iou_at_least": {str(threshold): share for threshold, share in by_threshold(result.iou).items()},
         "failures": [
-            {"image_id": image_id, "annotation": number, "round": when} for image_id, number, when in result.failures
+            {"image_id": image_id, "annotation": name, "round": when} for image_id, name, when in result.failures
         ],
-        "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
+        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in result.empty],
     }
 
 

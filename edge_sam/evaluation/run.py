@@ -1,7 +1,6 @@
 """The command behind ``evaluation/eval_mIoU.py``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +23,10 @@ from edge_sam.evaluation.datasets import (
     dataset_path,
     open_dataset,
     pin_images,
+    unusual_choice,
 )
 from edge_sam.evaluation.miou import MiouResult, evaluate_miou
+from edge_sam.evaluation.output_files import check_writable, default_output
 from edge_sam.evaluation.protocols import (
     EvaluationProtocol,
     GroundTruth,
@@ -146,19 +147,17 @@ def check_image_list(namespace: argparse.Namespace) -> None:
         check_writable(namespace.image_list, "--image-list FILE")
 
 
-def _default_output(namespace: argparse.Namespace, protocols: Sequence[EvaluationProtocol]) -> Path:
-    """Return ``CHECKPOINT.WHAT.mIoU.json``, so that one measurement does not overwrite another."""
+def _default_output(namespace: argparse.Namespace, protocols: Sequence[EvaluationProtocol], config: RunConfig) -> Path:
+    """Return a file for what the options ask for; numbers that a suite brings along are no options."""
     suite = f"{namespace.suite}_{namespace.ground_truth}{'_boundary' if namespace.boundary else ''}"
     what = protocols[0].file_name if namespace.suite is None else suite
     dataset = "" if namespace.dataset == "sa" else f"{namespace.dataset}_"
-    return Path(namespace.checkpoint).with_suffix(f".{dataset}{what}.mIoU.json")
-
-
-def check_writable(path: Path, option: str = "--output FILE.json") -> None:
-    """Find out before the work, not after it, that its outcome cannot be kept."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise EdgeSamError(f"{path}: cannot be written; give another place with {option}")
+    unusual = unusual_choice(namespace, config)
+    if namespace.num_instances is not None:
+        unusual["num_instances"] = namespace.num_instances
+    if namespace.seed and any(protocol.uses_chance for protocol in protocols):
+        unusual["seed"] = namespace.seed
+    return default_output(namespace.checkpoint, f"{dataset}{what}", "mIoU", unusual)
 
 
 @run_command
@@ -167,9 +166,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     namespace = build_parser().parse_args(argv)
     _check_arguments(namespace)
     protocols = protocols_from_arguments(namespace)
-    _take_sizes_of_suite(namespace)
     config = config_from_arguments(namespace)
-    output = namespace.json or _default_output(namespace, protocols)
+    output = namespace.json or _default_output(namespace, protocols, config)
+    _take_sizes_of_suite(namespace)
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
         dataset = open_dataset(namespace, config)

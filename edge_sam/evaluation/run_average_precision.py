@@ -27,11 +27,13 @@ from edge_sam.evaluation.datasets import (
     dataset_path,
     open_coco,
     pin_images,
+    unusual_choice,
 )
 from edge_sam.evaluation.detections import AnnotatedBoxes, BoxSource, DetectedBoxes
+from edge_sam.evaluation.output_files import check_writable, default_output
 from edge_sam.evaluation.protocols import MultimaskOutputs
 from edge_sam.evaluation.report import first_names, model_in_words, write_json
-from edge_sam.evaluation.run import check_image_list, check_refusals, check_writable, network_of_run, precision
+from edge_sam.evaluation.run import check_image_list, check_refusals, network_of_run, precision
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
@@ -84,13 +86,14 @@ def _check_arguments(namespace: argparse.Namespace) -> None:
     check_image_list(namespace)
 
 
-def _default_output(namespace: argparse.Namespace) -> Path:
-    """Return ``CHECKPOINT.DATASET.BOXES.AP.json``, so that one measurement does not overwrite another."""
+def _default_output(namespace: argparse.Namespace, config: RunConfig) -> Path:
+    """Return ``CHECKPOINT.DATASET_BOXES.AP.json``, with words for options and a hash of an unusual choice of images."""
     several = namespace.num_multimask_outputs
     parts = [namespace.dataset, namespace.boxes if namespace.boxes == _GROUND_TRUTH else Path(namespace.boxes).stem]
     parts += [f"{namespace.multimask_select or 'score'}-of-{several}"] if several > 1 else []
     parts += [namespace.ranking] if namespace.ranking != "box" else []
-    return Path(namespace.checkpoint).with_suffix(f".{'_'.join(parts)}.AP.json")
+    parts += ["boundary"] if namespace.boundary else []
+    return default_output(namespace.checkpoint, "_".join(parts), "AP", unusual_choice(namespace, config))
 
 
 @run_command
@@ -99,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     namespace = build_parser().parse_args(argv)
     _check_arguments(namespace)
     config = config_from_arguments(namespace)
-    output = namespace.json or _default_output(namespace)
+    output = namespace.json or _default_output(namespace, config)
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
         dataset = open_coco(namespace, config, annotated_only=False)
@@ -171,11 +174,20 @@ def render_result(result: ApResult, model: str, chosen: str) -> RenderableType:
     lines = [result_line(result, model, chosen), f"below each number: {_INTERVAL_IN_WORDS}"]
     if result.without_boxes:
         lines.append(f"for {result.without_boxes} of {result.images} images, which have objects, there is not one box")
+    if result.strayed:
+        names = [f"{image_id} box {number}" for image_id, number in result.strayed]
+        lines.append(
+            f"{len(names)} boxes whose middle is out of the picture, asked for as they are: {first_names(names)}"
+        )
+    if result.unused:
+        names = [f"image {image_id} ({count})" for image_id, count in result.unused]
+        boxes = sum(count for _, count in result.unused)
+        lines.append(f"{boxes} boxes of {len(names)} images that are not measured left out: {first_names(names)}")
     if result.failures:
         names = [f"{image_id} box {number}" for image_id, number in result.failures]
         lines.append(f"{len(names)} answers of NaN or infinity count as empty masks: {first_names(names)}")
     if result.empty:
-        names = [f"{image_id} annotation {number}" for image_id, number in result.empty]
+        names = [f"{image_id} annotation {name}" for image_id, name in result.empty]
         lines.append(f"{len(names)} annotated masks without a pixel, which nothing can match: {first_names(names)}")
     if result.refusals:
         names = [f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals]
@@ -197,8 +209,10 @@ def result_to_json(result: ApResult, model: str, chosen: str) -> dict[str, Any]:
         "crowds": result.crowds,
         "boxes": result.boxes,
         "images_without_boxes": result.without_boxes,
+        "boxes_out_of_picture": [{"image_id": image_id, "box": number} for image_id, number in result.strayed],
+        "boxes_not_used": [{"image": image_id, "boxes": count} for image_id, count in result.unused],
         "failures": [{"image_id": image_id, "box": number} for image_id, number in result.failures],
-        "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
+        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],
         "data_sha256": result.data_sha256,
     }

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ from edge_sam.evaluation.datasets import (
     dataset_path,
     open_dataset,
     pin_images,
+    unusual_choice,
 )
+from edge_sam.evaluation.output_files import check_writable, default_output
 from edge_sam.evaluation.report import first_names, model_in_words, write_json
 from edge_sam.evaluation.run import (
     announce_left_out,
     check_image_list,
     check_refusals,
-    check_writable,
     left_out,
     network_of_run,
 )
@@ -77,15 +78,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _protocol(namespace: argparse.Namespace) -> RecallProtocol:
+    given = {field.name: getattr(namespace, field.name) for field in fields(RecallProtocol) if field.name != "limits"}
+    return RecallProtocol(**given)
+
+
 @run_command
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure a checkpoint, print a table and write JSON."""
     namespace = build_parser().parse_args(argv)
-    given = {field.name: getattr(namespace, field.name) for field in fields(RecallProtocol) if field.name != "limits"}
-    protocol = RecallProtocol(**given)
+    protocol = _protocol(namespace)
     config = config_from_arguments(namespace)
     check_image_list(namespace)
-    output = namespace.json or Path(namespace.checkpoint).with_suffix(f".{namespace.dataset}.AR.json")
+    output = namespace.json or _default_output(namespace, protocol, config)
     check_writable(output)
     with process_group(config.ONLY_CPU) as world:
         dataset = open_dataset(namespace, config)
@@ -100,6 +105,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             Console(width=None if sys.stdout.isatty() else 120).print(render(result, line))
             print(f"written to {output}", flush=True)
         check_refusals(result.refusals, len(dataset), config.DATA.MAX_BAD_SHARE)
+
+
+def _default_output(namespace: argparse.Namespace, protocol: RecallProtocol, config: RunConfig) -> Path:
+    """Return ``CHECKPOINT.DATASET.AR.json``, with a hash of what is unusual in protocol and choice of images."""
+    usual = asdict(RecallProtocol())
+    unusual = {name: value for name, value in asdict(protocol).items() if value != usual[name]}
+    return default_output(namespace.checkpoint, namespace.dataset, "AR", unusual | unusual_choice(namespace, config))
 
 
 def _evaluate(
@@ -160,7 +172,7 @@ def render(result: AverageRecallResult, line: str) -> RenderableType:
         names = first_names(result.failures)
         lines.append(f"for {len(result.failures)} images the model gave NaN or infinity: {names}")
     if result.empty:
-        names = first_names([f"{image_id} #{number}" for image_id, number in result.empty])
+        names = first_names([f"{image_id} annotation {name}" for image_id, name in result.empty])
         lines.append(f"{len(result.empty)} annotated masks without a pixel left out: {names}")
     if result.refusals:
         names = first_names([f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals])
@@ -221,7 +233,7 @@ def _to_json(result: AverageRecallResult) -> dict[str, Any]:
             for limit in result.protocol.limits
         },
         "failures": list(result.failures),
-        "empty": [{"image_id": image_id, "annotation": number} for image_id, number in result.empty],
+        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],
     }
 

@@ -78,9 +78,10 @@ def _compare_part(
     data = MeasuredData(part.dataset, dataset.identity(), len(dataset), part.max_instances)
     by_model = [_measure(request, model, part, _at_size(dataset, model), data, folder) for model in request.models]
     by_protocol = list(zip(*by_model, strict=True))
-    names, hashes = (tuple(column) for column in zip(*((one.name, one.sha256) for one in request.models), strict=True))
+    about = ((one.name, one.sha256, one.in_words(request.amp)) for one in request.models)
+    names, hashes, networks = (tuple(column) for column in zip(*about, strict=True))
     comparisons = tuple(
-        Comparison(part.dataset, part.chosen, names, hashes, tuple(one.result() for one in measurements))
+        Comparison(part.dataset, part.chosen, names, hashes, networks, tuple(one.result() for one in measurements))
         for measurements in by_protocol
     )
     cases = tuple(tuple(comparison.cases(request.cases)) for comparison in comparisons)

@@ -38,8 +38,8 @@ class SuitePart:
 
 _BOX = EvaluationProtocol("box", refine_iters=2)
 _CENTER = EvaluationProtocol("point", "mask-center", refine_iters=2)
-_BOX_OF_THREE = replace(_BOX, refine_iters=0, num_multimask_outputs=3)
-_CENTER_OF_THREE = replace(_CENTER, refine_iters=0, num_multimask_outputs=3)
+_BOX_OF_THREE = replace(_BOX, num_multimask_outputs=3)
+_CENTER_OF_THREE = replace(_CENTER, num_multimask_outputs=3)
 
 _QUICK = SuitePart("sa", (_BOX, _CENTER), num_images=50, max_instances=16)
 _SA_1K = SuitePart("sa", (_BOX, _CENTER), num_images=1000, max_instances=64)
@@ -70,7 +70,8 @@ def find_suite(
 
     Args:
         name: of the suite.
-        dataset: take all of its protocols to this data set instead.
+        dataset: only its part on this data set. Where it has none: every protocol of its once, on as many images and
+            masks as its parts agree on, or else on all.
         num_images: instead of the suite's.
         max_instances: instead of the suite's.
         image_list: file with names of images, instead of a number of them; of a suite on one data set.
@@ -84,8 +85,7 @@ def find_suite(
         raise EdgeSamError(f"--suite {name}: no such suite; there is {', '.join(SUITES)}")
     parts = SUITES[name]
     if dataset is not None:
-        together = dict.fromkeys(protocol for part in parts for protocol in part.protocols)
-        parts = (replace(parts[0], dataset=dataset, protocols=tuple(together)),)
+        parts = _on_one_dataset(parts, dataset)
     if image_list is not None and (len(parts) > 1 or num_images is not None):
         what = f"--suite {name} has {len(parts)} data sets" if len(parts) > 1 else "--num-images says which, too"
         raise EdgeSamError(f"--image-list {image_list}: {what}: leave one of the two out")
@@ -99,3 +99,15 @@ def find_suite(
         )
         for part in parts
     )
+
+
+def _on_one_dataset(parts: tuple[SuitePart, ...], dataset: str) -> tuple[SuitePart, ...]:
+    """Return what the parts of a suite measure on a data set, see :func:`find_suite`."""
+    own = tuple(part for part in parts if part.dataset == dataset)
+    if own:
+        return own
+    protocols = tuple(dict.fromkeys(protocol for part in parts for protocol in part.protocols))
+    sizes = {(part.num_images, part.max_instances) for part in parts}
+    # 1000 images of SA-1B say nothing of how many of another data set a suite of several would take.
+    num_images, max_instances = sizes.pop() if len(sizes) == 1 else (-1, None)
+    return (SuitePart(dataset, protocols, num_images, max_instances),)

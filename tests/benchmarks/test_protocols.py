@@ -11,12 +11,14 @@ from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.distributed import World
 from edge_sam.evaluation.average_recall import RecallProtocol
 from edge_sam.evaluation.miou import evaluate_miou
+from edge_sam.modeling.network_recognition import Network
 from tests.evaluation.disc_sam import DiscSam
 from tests.inference.likeness_sam import LikenessSam
 from tests.synthetic import write_sa1b
 from tests.synthetic_coco import write_coco
 
 ALONE = World(0, 1, torch.device("cpu"))
+NETWORK = Network("rep_vit_m1", 256, fuse=True, upsample_mode="bilinear")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,7 @@ def test_the_command_writes_the_tables(monkeypatch, tmp_path):
     file = tmp_path / "likeness.pth"
     file.write_bytes(b"likeness")
     monkeypatch.setattr(protocols, "load_sam", lambda *_: LikenessSam())
+    monkeypatch.setattr(protocols, "network_of", lambda _: NETWORK)
     monkeypatch.setattr(protocols, "miou_column", lambda *_: ({"box, exact": "1"}, "data"))
     root = write_sa1b(tmp_path / "data", "val", 2, size=(96, 128))
     options = ["--sa1b", root, "--points-per-side", 3, "--pred-iou-thresh", 0.5, "--stability-score-thresh", 0.6]
@@ -97,11 +100,13 @@ def test_the_report_names_models_and_protocols(monkeypatch, coco, tmp_path):
     file = tmp_path / "disc.pth"
     file.write_bytes(b"disc")
     monkeypatch.setattr(protocols, "load_sam", lambda *_: DiscSam())
+    monkeypatch.setattr(protocols, "network_of", lambda _: NETWORK)
     chosen = argparse.Namespace(
         checkpoints=[file], coco=coco, sa1b=None, images=-1, instances=1, image_size=None, upsample_mode=None
     )
     text = "\n".join(protocols.report(chosen, ALONE))
-    assert f"* disc: checkpoint {protocols.file_sha256(file)[:12]}, 256 px" in text
+    about = "(rep_vit_m1, 256 px, bilinear upsampling; float32)"
+    assert f"* disc: checkpoint {protocols.file_sha256(file)[:12]} {about}" in text
     for protocol in protocols.PROTOCOLS:
         assert f"* {protocol.name}, exact: {protocol.describe()}" in text
     assert "### Mean IoU on COCO" in text and protocols.AP_PROTOCOL.describe() in text

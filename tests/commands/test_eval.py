@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -25,6 +26,18 @@ def test_a_model_is_measured_and_told_with_its_line(model_folder, data, tmp_path
     assert content["models"][0]["name"] == "mine" and content["models"][0]["precision"] == "float32"
     assert [(one["images"], one["instances"]) for one in content["comparisons"]] == [(1, 2), (1, 2)]
     assert (folder / "report.html").is_file()
+
+
+def test_too_many_broken_images_are_an_error_after_the_numbers(model_folder, data, tmp_path, capsys):
+    copied = shutil.copytree(data, tmp_path / "data")
+    (copied / "SA-1B" / "images" / "val" / "sa_0_001.jpg").write_bytes(b"no picture")
+    folder = tmp_path / "out"
+    with pytest.raises(SystemExit) as ended:
+        evaluate(model_folder, "--data-path", copied, "--max-instances", 1, "--cases", 0, "--output", folder)
+    captured = capsys.readouterr()
+    assert ended.value.code == 1 and "1 of 2 images are broken, more than DATA.MAX_BAD_SHARE = 0.05" in captured.err
+    assert "sa, box: 1 images or annotations could not be read: sa_0_001" in captured.out
+    assert json.loads((folder / "report.json").read_text())["comparisons"][0]["images"] == 1
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,14 @@ def test_fields():
     assert found.point.tolist() == [10.5, 6.25]
     assert found.area == 84
     assert found.size == (HEIGHT, WIDTH)
-    assert found.annotation_id == 7
+    assert found.name == 7
 
 
-@pytest.mark.parametrize("missing", [..., "a7", True, 7.5])
-def test_an_id_that_is_no_number_is_none(missing):
-    (found,) = parse_annotations(content(annotation(id=missing))).annotations
-    assert found.annotation_id == -1
+@pytest.mark.parametrize("missing", [..., None, True, 7.5])
+def test_an_annotation_without_an_id_is_called_by_its_place_in_the_file(missing):
+    parsed = parse_annotations(content(annotation(id="a7"), annotation(area=-1), annotation(id=missing)))
+    assert [one.name for one in parsed.annotations] == ["a7", "at position 2"]
+    assert parsed.refused[0].startswith("annotation 7: area")
 
 
 @pytest.mark.parametrize("form", [compressed, uncompressed])

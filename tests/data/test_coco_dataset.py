@@ -6,6 +6,7 @@ import torch
 
 from edge_sam.data.annotations import BrokenSample
 from edge_sam.data.coco_dataset import CocoDataset
+from edge_sam.data.run_length import decode_crop
 from edge_sam.errors import EdgeSamError
 from edge_sam.prompts.first_points import mask_center_points
 from tests.synthetic_coco import COCO_FILE, LVIS_FILE, read_tree, write_coco, write_lvis, write_tree
@@ -37,9 +38,26 @@ def test_objects_are_those_of_the_file_but_crowds(coco):
     boxes = np.stack([left, top, left + width, top + height], axis=1) * 1.28
     assert torch.equal(sample.boxes, torch.from_numpy(boxes).float())
     masks = [annotation.decode() for annotation in sample.annotations]
-    assert np.allclose(sample.points[:, 0].numpy(), mask_center_points(masks) * 1.28)
+    assert np.array_equal([one.first_point() for one in sample.annotations], mask_center_points(masks))
+    assert sample.points.shape == (len(masks), 0, 2) and {one.point for one in sample.annotations} == {None}
     assert dataset.read_picture(1).size == (200, 150)
     assert [annotation.area for annotation in sample.annotations] == [mask.sum() for mask in masks]
+
+
+def test_no_mask_is_decoded_before_it_is_needed(coco, monkeypatch):
+    """Of images with many objects only the first are evaluated, and boxes ask for no mask."""
+    decoded = []
+    monkeypatch.setattr(
+        "edge_sam.data.annotations.decode_crop", lambda *mask: decoded.append(mask) or decode_crop(*mask)
+    )
+    dataset = CocoDataset(coco, "coco", 256)
+    sample = dataset[0]
+    assert len(sample.annotations) > 1 and not dataset.single_objects(0)[1] and not decoded
+    sample.annotations[0].first_point()
+    assert len(decoded) == 1
+    rewrite(coco, lambda tree: [entry.pop("bbox") for entry in tree["annotations"]])
+    boxes = CocoDataset(coco, "coco", 256)[0].boxes
+    assert torch.allclose(boxes, sample.boxes) and len(decoded) == 1 + len(boxes)
 
 
 def test_images_without_objects_are_samples_without_prompts(coco):
@@ -142,6 +160,6 @@ def test_real_instances(shared):
     sample = dataset[3]
     assert not sample.refusals and sample.boxes.max() <= 128
     height, width = sample.original_size
-    for annotation, (column, row) in zip(sample.annotations, sample.points[:, 0].tolist(), strict=True):
-        place = round(row * height / sample.size[0]), round(column * width / sample.size[1])
-        assert annotation.decode()[place]
+    for annotation in sample.annotations:
+        column, row = annotation.first_point().astype(int)
+        assert annotation.size == (height, width) and annotation.decode()[row, column]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from edge_sam.evaluation.compared_models import ComparedModel
-from tests.evaluation.disc_sam import DiscSam
+from tests.evaluation.disc_sam import DiscSam, watch_number_formats
 
 
 @dataclass
@@ -16,13 +16,15 @@ class Disc:
         name: also its hash.
         bias: of the logits, in pixels: the larger, the larger the discs.
         opened: how often.
-        encoded: how many images.
+        encoded: how many images, by batch.
+        formats: number formats that its networks computed in.
     """
 
     name: str
     bias: float = 0.0
     opened: int = 0
     encoded: list[int] = field(default_factory=list)
+    formats: list[torch.dtype] = field(default_factory=list)
     stop_after: int | None = None
 
     def model(self) -> ComparedModel:
@@ -43,6 +45,7 @@ class Disc:
         """Make it, and end it after some batches where that is wanted."""
         self.opened += 1
         sam = DiscSam()
+        watch_number_formats(sam, self.formats)
         encode, decode = sam.image_encoder.forward, sam.mask_decoder.forward
 
         def encode_and_count(images):

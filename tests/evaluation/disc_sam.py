@@ -64,3 +64,13 @@ class DiscSam(nn.Module):
         self.image_encoder = DiscEncoder()
         self.prompt_encoder = DiscPrompts()
         self.mask_decoder = DiscDecoder()
+
+
+def watch_number_formats(sam: nn.Module, formats: list[torch.dtype]) -> None:
+    """Note in ``formats`` the number format of autocast, float32 without, each time a network computes."""
+
+    def note(*_: object) -> None:
+        formats.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32)
+
+    for network in (sam.image_encoder, sam.mask_decoder):
+        network.register_forward_pre_hook(note)

@@ -20,7 +20,7 @@ from edge_sam.evaluation.average_precision import evaluate_ap
 from edge_sam.evaluation.coco_ground_truth import ground_truth_masks
 from edge_sam.evaluation.coco_scoring import average_precision
 from edge_sam.evaluation.detections import AnnotatedBoxes, DetectedBoxes
-from tests.evaluation.disc_sam import DiscDecoder, DiscSam
+from tests.evaluation.disc_sam import DiscDecoder, DiscSam, watch_number_formats
 from tests.synthetic_coco import COCO_FILE, read_tree, write_coco, write_tree
 
 PROTOCOL = ApProtocol("ground truth")
@@ -147,6 +147,33 @@ def test_images_without_a_box_are_counted(root, dataset):
     result = measure(dataset, source=DetectedBoxes(root / "boxes.json", dataset))
     assert (result.images, result.without_boxes) == (5, 3)  # the last one has no object
     assert measure(dataset).without_boxes == 0
+
+
+def test_boxes_out_of_pictures_and_of_images_that_are_not_measured_are_named(root):
+    some = CocoDataset(root, "coco", 256, 2, annotated_only=False)
+    boxes = [{"image_id": 101, "category_id": 1, "bbox": [9, 9, 50, 50], "score": 0.9} for _ in range(20)]
+    boxes += [boxes[0] | {"bbox": [-60, 9, 50, 50], "score": 0.95}, boxes[0] | {"image_id": 104}]
+    (root / "boxes.json").write_text(json.dumps(boxes))
+    result = measure(some, source=DetectedBoxes(root / "boxes.json", some))
+    assert (result.strayed, result.unused, result.boxes) == ((("sa_0_000", 0),), ((104, 1),), 21)
+    truth = measure(some)
+    assert truth.strayed == truth.unused == ()
+
+
+@pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_networks_compute_in_bf16_where_that_is_asked_for(dataset, amp, number_format):
+    sam, formats = DiscSam().eval(), []
+    watch_number_formats(sam, formats)
+    measure(dataset, sam=sam, amp=amp)
+    assert set(formats) == {number_format} and len(formats) > len(dataset)
+
+
+def test_the_hash_is_of_the_pictures_too(root, dataset):
+    before = measure(dataset)
+    picture = root / "coco" / "val2017" / "sa_0_002.jpg"
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    after = measure(dataset)
+    assert after.data_sha256 != before.data_sha256 and replace(after, data_sha256=before.data_sha256) == before
 
 
 class PartlyNoNumbers(DiscDecoder):

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -112,12 +113,21 @@ def test_what_cannot_be_read_is_counted(root, alone, tmp_path):
     file = tmp_path / "annotations" / "val" / f"{names[0]}.json"
     tree = json.loads(file.read_text())
     corner = [[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]]  # no pixel's centre is in there
-    tree["annotations"].append(tree["annotations"][0] | {"segmentation": corner, "bbox": [3, 3, 1, 1]})
+    tree["annotations"].append(tree["annotations"][0] | {"segmentation": corner, "bbox": [3, 3, 1, 1], "id": 77})
     file.write_text(json.dumps(tree))
     result = evaluate(Sa1bDataset(tmp_path, "val", 256, keep_annotations=True), alone)
     assert [image.image_id for image in result.images] == [names[0], names[2]]
-    assert result.empty == ((names[0], len(tree["annotations"]) - 1),)
+    assert result.empty == ((names[0], 77),)
     assert names[1] in {refusal.image_id for refusal in result.refusals}
+
+
+def test_the_hash_is_of_the_pictures_too(root, val_split, alone, tmp_path):
+    copied = shutil.copytree(root, tmp_path / "copy")
+    picture = sorted((copied / "images" / "val").iterdir())[1]
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    changed = evaluate(Sa1bDataset(copied, "val", 256, keep_annotations=True), alone)
+    pairs = zip(changed.images, evaluate(val_split, alone).images, strict=True)
+    assert [one.data_sha256 == other.data_sha256 for one, other in pairs] == [True, False, True]
 
 
 def test_finding_nothing_is_no_recall(val_split, alone):

@@ -6,20 +6,21 @@ import pytest
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.bootstrap import interval_by_image
 from edge_sam.evaluation.comparison import BINS, Comparison
-from edge_sam.evaluation.comparison_words import finding
+from edge_sam.evaluation.comparison_words import comparison_line, finding
 from edge_sam.evaluation.miou import MiouResult
 from edge_sam.evaluation.protocols import EvaluationProtocol
 
 IMAGES = ("a", "a", "a", "b", "b", "c")
 FIRST = np.array([[0.2, 0.3], [0.9, 0.9], [0.1, 0.6], [0.5, 0.7], [0.6, 0.6], [1.0, 1.0]])
 HASHES = ("a" * 64, "b" * 64)
+NETWORKS = ("vit_b, 1024 px; float32", "ONNX, 512 px; as exported")
 SECOND = np.array([[0.3, 0.4], [0.1, 0.9], [0.1, 0.7], [0.6, 0.8], [0.7, 0.7], [1.0, 1.0]])
 
 
 def result(iou: np.ndarray, **changes) -> MiouResult:
     made = MiouResult(
         protocol=EvaluationProtocol("box", refine_iters=1), image_ids=IMAGES, numbers=np.array([0, 1, 2, 0, 1, 0]),
-        annotation_ids=np.arange(6), areas=np.full(6, 500), iou=iou, boundary_iou=None, failures=(), empty=(),
+        names=tuple(range(6)), areas=np.full(6, 500), iou=iou, boundary_iou=None, failures=(), empty=(),
         refusals=(), data_sha256="d" * 64,
     )  # fmt: skip
     return replace(made, **changes)
@@ -27,7 +28,12 @@ def result(iou: np.ndarray, **changes) -> MiouResult:
 
 @pytest.fixture
 def comparison():
-    return Comparison("sa", "all images", ("one", "two"), HASHES, (result(FIRST), result(SECOND)))
+    return Comparison("sa", "all images", ("one", "two"), HASHES, NETWORKS, (result(FIRST), result(SECOND)))
+
+
+def test_the_line_says_which_networks_in_which_number_format(comparison):
+    named = "one aaaaaaaaaaaa (vit_b, 1024 px; float32), two bbbbbbbbbbbb (ONNX, 512 px; as exported)"
+    assert f"; checkpoints {named}; sa, data dddddddddddd: all images, 3 images" in comparison_line(comparison)
 
 
 def test_differences_are_those_on_the_same_instances(comparison):
@@ -46,7 +52,7 @@ def test_a_paired_interval_is_narrow_where_models_fail_alike():
     changes = {"image_ids": images, "numbers": np.zeros(60, int), "protocol": EvaluationProtocol("box")}
     hard = rng.random((60, 1))
     results = (result(hard * 0.9, **changes), result(hard * 0.9 + 0.02, **changes))
-    alike = Comparison("sa", "all images", ("one", "two"), HASHES, results)
+    alike = Comparison("sa", "all images", ("one", "two"), HASHES, NETWORKS, results)
     own, between = alike.estimates[1][0], alike.differences[1][0]
     assert between.interval.high - between.interval.low < 1e-6 < own.interval.high - own.interval.low
     assert between.sign == 1 and own.interval.low < alike.estimates[0][0].value < own.interval.high
@@ -64,7 +70,7 @@ def test_a_single_image_gives_no_verdict():
     """Drawn again it is always the same: that its interval has no width is no certainty."""
     changes = {"image_ids": ("a",) * 6}
     results = (result(FIRST, **changes), result(FIRST / 2, **changes))
-    between = Comparison("sa", "all images", ("one", "two"), HASHES, results).differences[1][0]
+    between = Comparison("sa", "all images", ("one", "two"), HASHES, NETWORKS, results).differences[1][0]
     assert between.interval.low == between.interval.high < 0 and between.sign == 0
 
 
@@ -85,7 +91,7 @@ def test_the_worst_and_the_most_different_are_one_an_image(comparison):
 
 
 def test_one_model_has_no_differences():
-    alone = Comparison("sa", "all images", ("one",), HASHES[:1], (result(FIRST),))
+    alone = Comparison("sa", "all images", ("one",), HASHES[:1], NETWORKS[:1], (result(FIRST),))
     assert {case.kind for case in alone.cases(3)} == {"worst"} and not list(finding([alone]))
 
 
@@ -99,4 +105,4 @@ def test_one_model_has_no_differences():
 )
 def test_other_data_are_not_compared(changes, message):
     with pytest.raises(EdgeSamError, match=message):
-        Comparison("sa", "all images", ("one", "two"), HASHES, (result(FIRST), result(SECOND, **changes)))
+        Comparison("sa", "all images", ("one", "two"), HASHES, NETWORKS, (result(FIRST), result(SECOND, **changes)))

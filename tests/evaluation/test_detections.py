@@ -48,7 +48,9 @@ def test_boxes_go_to_their_images_best_first(root, dataset):
 
 def test_boxes_of_images_that_are_not_used_are_left_out(root):
     some = CocoDataset(root, "coco", 256, 2)
-    source = DetectedBoxes(write(root, [box(101), box(103), box(104), box(102, score=0.75)]), some)
+    entries = [box(101), box(104), box(103), box(104), box(102, score=0.75)]
+    source = DetectedBoxes(write(root, entries), some)
+    assert source.unused == ((103, 1), (104, 2)) and AnnotatedBoxes(some).unused == ()
     assert [source.of(index)[0].scores.tolist() for index in range(2)] == [[0.5], [0.75]]
     with pytest.raises(EdgeSamError, match="no box of the 2 images that are used"):
         DetectedBoxes(write(root, [box(103)]), some)
@@ -90,6 +92,17 @@ def test_no_results_file(root, dataset):
     for content in ({"annotations": []}, []):
         with pytest.raises(EdgeSamError, match="is not of COCO's results format"):
             DetectedBoxes(write(root, content), dataset)
+
+
+def test_a_few_boxes_out_of_their_pictures_are_told_by_their_numbers(root, dataset):
+    inside = [box(bbox=(10, 20, 30, number), score=0.5) for number in range(19)]
+    astray = box(bbox=(190, 100, 21, 10), score=0.9)
+    first, _ = DetectedBoxes(write(root, [*inside, astray]), dataset).of(0)
+    assert first.strayed((150, 200)).tolist() == [0], "its middle is half a pixel to the right of the picture"
+    assert first.boxes[0].tolist() == [190, 100, 211, 110]
+    assert first.strayed((150, 201)).tolist() == []
+    with pytest.raises(EdgeSamError, match=r"1 of 19 boxes is out of .* \[190\.0, 100\.0, 21\.0, 10\.0\] in 200 x 150"):
+        DetectedBoxes(write(root, [*inside[1:], astray]), dataset)
 
 
 def test_annotated_boxes_are_those_of_single_objects(root):

@@ -1,12 +1,16 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
+from edge_sam.data.coco_dataset import CocoDataset
+from edge_sam.data.run_length import decode_crop
 from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.evaluation.instances import EvaluationDataset, RefusedImage, load_batches
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 from tests.evaluation import naive
+from tests.synthetic_coco import write_coco
 
 
 def test_item_holds_what_its_protocols_need(val_split):
@@ -22,7 +26,7 @@ def test_item_holds_what_its_protocols_need(val_split):
     middle = sample.boxes.view(-1, 2, 2).mean(dim=1)
     torch.testing.assert_close(torch.from_numpy(image.first_points("exact", "box-center")), middle)
     assert len(image.boxes) == len(sample.annotations) == len(image.truths["exact"].masks)
-    assert image.annotation_ids.tolist() == [annotation.annotation_id for annotation in sample.annotations]
+    assert image.names == tuple(annotation.name for annotation in sample.annotations)
     assert image.areas.tolist() == [annotation.decode().sum() for annotation in sample.annotations]
     for mask, annotation in zip(image.truths["exact"].masks, sample.annotations, strict=True):
         assert (naive.whole(mask, image.original_size) == annotation.decode()).all()
@@ -32,6 +36,21 @@ def test_hash_is_of_the_instances_that_are_used(val_split):
     whole, some, again = (EvaluationDataset(val_split, guide_suite(), count)[0].sha256 for count in (None, 2, None))
     assert whole == again != some
     assert whole == EvaluationDataset(val_split, [EvaluationProtocol(ground_truth="edgesam")])[0].sha256
+
+
+def test_only_chosen_masks_are_decoded_and_only_asked_points_made(tmp_path, monkeypatch):
+    dataset = CocoDataset(write_coco(tmp_path, 2), "coco", 256)
+    decoded = []
+    monkeypatch.setattr(
+        "edge_sam.data.annotations.decode_crop", lambda *mask: decoded.append(mask) or decode_crop(*mask)
+    )
+    boxes, points = EvaluationProtocol("box"), EvaluationProtocol("point", "point")
+    assert len(dataset[0].annotations) > 1
+    assert "point" not in EvaluationDataset(dataset, [boxes], 1)[0].points and len(decoded) == 1
+    asked = EvaluationDataset(dataset, [points, replace(points, point_from="mask-center")], 1)[0]
+    assert len(decoded) == 3, "the mask, and the same for its point"
+    innermost = asked.first_points("exact", "mask-center")
+    assert asked.first_points("exact", "point").tolist() == innermost.tolist() and len(innermost) == 1
 
 
 def test_first_instances_of_the_file(val_split):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.data.sa1b import Refusal, Sa1bDataset
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.ground_truth import make_truth
@@ -16,7 +17,8 @@ from edge_sam.evaluation.miou import ImageScores, collect_result, evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
 from edge_sam.evaluation.simulated_user import Measured
 from edge_sam.modeling.registry import build_sam
-from tests.evaluation.disc_sam import DiscSam
+from tests.evaluation.disc_sam import DiscSam, watch_number_formats
+from tests.synthetic_coco import COCO_FILE, read_tree, write_coco, write_tree
 
 PROTOCOLS = (*guide_suite(), EvaluationProtocol("point", "mask-rand", 1, 3, "area", "edgesam"))
 
@@ -54,14 +56,9 @@ def test_mean_is_over_pooled_instances_in_order(val_split, reference):
     assert result.image_ids == tuple(np.repeat(val_split.ids, counts))
     assert result.numbers.tolist() == [number for count in counts for number in range(count)]
     assert result.miou == pytest.approx(result.iou.mean(axis=0).tolist())
-    for name, values in (("annotation_ids", result.annotation_ids), ("areas", result.areas)):
-        found = values.reshape(-1).tolist()
-        expected = [
-            annotation.annotation_id if name == "annotation_ids" else annotation.decode().sum()
-            for index in range(len(val_split))
-            for annotation in val_split[index].annotations
-        ]
-        assert found == expected
+    annotations = [annotation for index in range(len(val_split)) for annotation in val_split[index].annotations]
+    assert result.names == tuple(annotation.name for annotation in annotations)
+    assert result.areas.tolist() == [annotation.decode().sum() for annotation in annotations]
 
 
 def test_first_images_and_first_instances(photographs, alone, reference):
@@ -81,6 +78,15 @@ def test_data_hash_is_of_what_was_used(photographs, val_split, alone, reference)
     assert other.data_sha256 == reference[0].data_sha256
 
 
+def test_data_hash_is_of_the_pictures_too(photographs, tmp_path, alone, reference):
+    root = shutil.copytree(photographs, tmp_path / "copy")
+    picture = root / "images" / "val" / "sa_0_003.jpg"
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    changed = Sa1bDataset(root, "val", 256, keep_annotations=True)
+    (result,) = evaluate_miou(DiscSam(), changed, PROTOCOLS[:1], world=alone, num_workers=0)
+    assert result.data_sha256 != reference[0].data_sha256
+
+
 def test_answers_that_are_no_numbers_are_named_and_count_as_nothing(val_split, alone, reference):
     sam = DiscSam()
     decode, calls = sam.mask_decoder.forward, []
@@ -97,6 +103,33 @@ def test_answers_that_are_no_numbers_are_named_and_count_as_nothing(val_split, a
     assert result.failures == ((val_split.ids[0], 0, "+1"),)
     assert result.iou[0, 1] == 0 and result.instances == reference[0].instances
     np.testing.assert_allclose(result.iou[1:], reference[0].iou[1:], atol=1e-6)
+
+
+def test_what_failed_is_found_again_in_the_annotation_file(tmp_path, alone):
+    """By its id, or by its place in its image's list: others may be crowds or broken."""
+    root = write_coco(tmp_path, 2)
+    tree = read_tree(root / COCO_FILE)
+    tree["annotations"][0]["bbox"] = [0, 0, 0, 0]
+    del tree["annotations"][2]["id"]
+    tree["annotations"][3]["id"] = 900
+    write_tree(root / COCO_FILE, tree["images"], tree["annotations"])
+    sam = DiscSam()
+    decode = sam.mask_decoder.forward
+    sam.mask_decoder.forward = lambda *given: tuple(part * torch.nan for part in decode(*given))
+    dataset = CocoDataset(root, "coco", 256)
+    (result,) = evaluate_miou(sam, dataset, [EvaluationProtocol()], world=alone, num_workers=0)
+    places = enumerate(tree["annotations"][1:-1], start=1)
+    expected = [("sa_0_000", one.get("id", f"at position {place}"), "box") for place, one in places]
+    assert result.failures == tuple(expected) and ("sa_0_000", "at position 2", "box") in expected
+    vanished = collect_result(EvaluationProtocol(), _scores_without_ground_truth(result), ())
+    assert vanished.empty == (("sa_0_000", expected[0][1]),)
+
+
+def _scores_without_ground_truth(result):
+    """Return the scores of a one-image result as if its first mask had no pixel."""
+    present = np.arange(result.instances) > 0
+    measured = Measured(result.iou[present], None, np.isnan(result.iou[present]))
+    return [ImageScores(0, result.image_ids[0], "d" * 64, result.names, result.areas, present, measured)]
 
 
 def test_masks_without_pixels_are_counted_and_named(val_split, alone, monkeypatch):
@@ -127,7 +160,7 @@ def test_refusals_of_an_image_stand_in_one_order_in_every_run():
     """The order of a set of texts is another one in every process."""
     one = np.ones(1, dtype=np.int64)
     measured = Measured(np.ones((1, 1)), None, np.zeros((1, 1), dtype=bool))
-    score = ImageScores(0, "a", "d" * 64, one, one, np.ones(1, dtype=bool), measured)
+    score = ImageScores(0, "a", "d" * 64, (1,), one, np.ones(1, dtype=bool), measured)
     refusals = [Refusal("a", f"annotation {number}: no area", "annotation") for number in range(100, 140)]
     assert collect_result(PROTOCOLS[0], [score], refusals[::-1]).refusals == tuple(refusals)
 
@@ -154,6 +187,15 @@ def test_model_in_training_is_left_as_it_was(photographs, alone):
     assert all(torch.equal(tensor, weights[name]) for name, tensor in sam.state_dict().items())
     embedding = sam.image_encoder(torch.zeros(2, 3, 256, 256))
     assert embedding.requires_grad, "training goes on after an evaluation"
+
+
+@pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_networks_compute_in_bf16_where_that_is_asked_for(val_split, alone, amp, number_format):
+    sam, formats = DiscSam(), []
+    watch_number_formats(sam, formats)
+    evaluate_miou(sam, val_split, PROTOCOLS[:1], world=alone, amp=amp, num_workers=0)
+    assert set(formats) == {number_format} and len(formats) > len(val_split)
+    assert not torch.is_autocast_enabled("cpu"), "afterwards all is as it was"
 
 
 def test_bf16_runs_and_stays_near(photographs, alone):

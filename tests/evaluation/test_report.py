@@ -22,7 +22,7 @@ def results():
     iou = np.array([[0.2, 0.4, 0.6], [0.5, 0.8, 1.0], [0.5, 0.9, 0.95]])
     refusals = tuple(Refusal(f"sa_{number}", "image cannot be decoded") for number in range(7))
     common = {
-        "image_ids": ("sa_8", "sa_8", "sa_9"), "numbers": np.array([0, 1, 0]), "annotation_ids": np.array([5, 6, 7]),
+        "image_ids": ("sa_8", "sa_8", "sa_9"), "numbers": np.array([0, 1, 0]), "names": (5, 6, 7),
         "areas": np.array([100, 10**5, 900]), "refusals": refusals, "data_sha256": "d" * 64,
     }  # fmt: skip
     return [
@@ -85,8 +85,8 @@ def test_each_line_says_how_by_which_model_and_on_what(results):
 
 def test_what_was_left_out_is_told(results):
     text = " ".join(printed(results).split())
-    assert "box: 1 masks without a pixel left out: sa_9 #1" in text
-    assert "box: 1 answers of NaN or infinity count as IoU 0: sa_8 #1 (+2)" in text
+    assert "box: 1 masks without a pixel left out: sa_9 annotation 1" in text
+    assert "box: 1 answers of NaN or infinity count as IoU 0: sa_8 annotation 1 (+2)" in text
     assert "7 of kind image" in text and "sa_0 (image cannot be decoded)" in text and "and 2 more" in text
 
 
@@ -95,7 +95,7 @@ def test_names_with_brackets_are_printed_as_they_are(results):
     refusals = (Refusal("a[/b]", "polygon [none] of [red]"),)
     results = [replace(results[0], empty=(("shelf[bold]", 1),), refusals=refusals)]
     text = " ".join(printed(results).split())
-    assert "a[/b] (polygon [none] of [red])" in text and "shelf[bold] #1" in text
+    assert "a[/b] (polygon [none] of [red])" in text and "shelf[bold] annotation 1" in text
 
 
 def test_json_has_everything_and_survives_a_round_trip(results):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from edge_sam.arguments import config_from_arguments
 from edge_sam.config import RunConfig
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.protocols import EvaluationProtocol, guide_suite
@@ -21,7 +23,7 @@ from edge_sam.evaluation.run import (
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
 from tests.synthetic import write_sa1b
-from tests.synthetic_coco import write_lvis
+from tests.synthetic_coco import COCO_FILE, LVIS_FILE, write_lvis
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "training" / "configs" / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml")
@@ -65,7 +67,7 @@ def test_columns_of_the_paper():
     lvis = protocols("--suite", "paper", "--dataset", "lvis")
     assert lvis[:2] == (box, centre) and lvis == protocols("--suite", "paper", "--dataset", "cocofied_lvis")
     assert {protocol.num_multimask_outputs for protocol in lvis[2:]} == {3}
-    assert {protocol.prompt_type for protocol in lvis[2:]} == {"box", "point"}
+    assert [protocol.rounds for protocol in lvis[2:]] == [("box", "+1", "+2"), ("mask-center", "+1", "+2")]
     given = ("--ground-truth", "edgesam", "--seed", "4", "--boundary")
     for protocol in protocols("--suite", "paper", *given):
         assert (protocol.ground_truth, protocol.seed, protocol.boundary) == ("edgesam", 4, True)
@@ -169,10 +171,11 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
     torch.save({"model": official_state(sam), "epoch": 4, "optimizer": {"state": {}}}, raw)
     converted = tmp_path / "student.safetensors"
     save_state(official_state(sam), converted)
-    contents = []
+    contents, output = [], tmp_path / "result.json"
     for path in (checkpoint, raw, converted):
-        main([CONFIG, "--checkpoint", str(path), "--data-path", str(photographs), "--num-samples", "2", *SMALL])
-        contents.append(json.loads(path.with_suffix(".box_exact.mIoU.json").read_text()))
+        arguments = ["--checkpoint", path, "--data-path", photographs, "--num-samples", 2, "--output", output]
+        main([CONFIG, *map(str, arguments), *SMALL])
+        contents.append(json.loads(output.read_text()))
     lines = [content["results"][0].pop("line") for content in contents]
     assert contents[0]["results"] == contents[1]["results"] == contents[2]["results"]
     assert (
@@ -187,7 +190,7 @@ def test_raw_training_checkpoint_and_safetensors_give_the_same(capsys, photograp
 def test_every_measurement_has_a_file_of_its_own():
     def output(*options):
         given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])
-        return str(_default_output(given, protocols_from_arguments(given)))
+        return str(_default_output(given, protocols_from_arguments(given), config_from_arguments(given)))
 
     point = ("--prompt-types", "point", "--point-from", "mask-center")
     several = ("--num-multimask-outputs", "3", "--multimask-select", "oracle")
@@ -198,6 +201,27 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output("--suite", "guide") == "a/b.guide_exact.mIoU.json"
     assert output("--suite", "guide", "--ground-truth", "edgesam") == "a/b.guide_edgesam.mIoU.json"
     assert output("--suite", "paper", "--dataset", "lvis") == "a/b.lvis_paper_exact.mIoU.json"
+    assert output("--suite", "paper") == "a/b.paper_exact.mIoU.json"
+    assert output("--seed", "5") == "a/b.box_exact.mIoU.json", "a box is no chance"
+
+
+def test_no_choice_of_data_overwrites_another(tmp_path):
+    def output(*options):
+        given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", "--refine-iter", "1", *options])
+        return _default_output(given, protocols_from_arguments(given), config_from_arguments(given)).name
+
+    listed = ("--image-list", str(tmp_path / "three.txt"))
+    choices = [
+        (), ("--num-samples", "10"), ("--num-samples", "11"), ("--num-instances", "10"), ("--seed", "10"), listed,
+        ("--image-list", "four.txt"), ("--opts", "DATA.NUM_SAMPLES", "12"),
+    ]  # fmt: skip
+    names = [output(*choice) for choice in choices]
+    assert len(set(names)) == len(choices) and names[0] == "b.box+1_exact.mIoU.json"
+    assert all(re.fullmatch(r"b\.box\+1_exact_[0-9a-f]{8}\.mIoU\.json", name) for name in names[1:])
+    assert output("--opts", "DATA.NUM_SAMPLES", "10") == names[1]
+    assert output(*listed, "--num-samples", "3") == output(*listed), (
+        "the run that writes a list, and those that take it"
+    )
 
 
 def test_mixed_ways_to_upsample_are_refused_before_anything_is_measured(capsys, photographs, sam, tmp_path):
@@ -265,11 +289,12 @@ def test_script_measures_the_columns_of_the_paper(checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     columns = {}
     for dataset, file in (("sa", ""), ("coco", "coco_"), ("lvis", "lvis_")):
-        content = json.loads((tmp_path / f"student.{file}paper_exact.mIoU.json").read_text())
+        (written,) = tmp_path.glob(f"student.{file}paper_exact_*.mIoU.json")
+        content = json.loads(written.read_text())
         assert content["data"]["dataset"] == dataset
         columns[dataset] = [(one["protocol"]["name"], len(one["miou"])) for one in content["results"]]
     assert columns["sa"] == columns["coco"] == columns["lvis"][:2] == [("box", 3), ("mask-center", 3)]
-    assert [name for name, _ in columns["lvis"][2:]] == ["box, score of 3", "mask-center, score of 3"]
+    assert columns["lvis"][2:] == [("box, score of 3", 3), ("mask-center, score of 3", 3)]
     pinned = tmp_path / "datasets" / "sa_1k.txt"
     assert pinned.read_text().split() == ["sa_0_000", "sa_0_001"]
     assert f"images of sa_1k.txt (sha256 {file_sha256(pinned)[:12]})" in " ".join(done.stdout.split())
@@ -297,6 +322,40 @@ def test_script_measures_one_data_set_where_it_is_named(photographs, checkpoint,
     assert names == (["point"] if extra else ["box", "mask-center"])
     assert f"ground truth {'edgesam' if extra else 'exact'} (" in done.stdout
     assert f"{content['results'][0]['miou'][0]:.4f}" in done.stdout
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Calls the script with a Python that only writes down which command it was given."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls.txt\n')
+    python.chmod(0o755)
+    for file in (COCO_FILE, LVIS_FILE):
+        (tmp_path / "datasets" / file).parent.mkdir(parents=True)
+        (tmp_path / "datasets" / file).write_text("{}")
+    environment = ENVIRONMENT | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+
+    def call(*options):
+        (tmp_path / "calls.txt").unlink(missing_ok=True)
+        arguments = ["bash", ROOT / "scripts" / "eval_mIoU.sh", "a.yaml", "b.pth", "--only-cpu", *options]
+        subprocess.run(arguments, cwd=tmp_path, env=environment, check=True)
+        calls = (tmp_path / "calls.txt").read_text().splitlines()
+        return [build_parser().parse_args(line.split("eval_mIoU.py ")[1].split()) for line in calls]
+
+    return call
+
+
+@pytest.mark.parametrize("option", [("--image-list", "some.txt"), ("--image-list=some.txt",)])
+def test_script_hands_a_list_of_images_to_one_data_set_alone(measured, option):
+    """The names of one data set's images are none of another's."""
+    everything = measured()
+    assert [one.dataset for one in everything] == ["sa", "coco", "lvis"]
+    assert [one.image_list and one.image_list.name for one in everything] == ["sa_1k.txt", None, None]
+    (sa,) = measured(*option)
+    (coco,) = measured(*option, "--dataset", "coco")
+    for one, dataset in ((sa, "sa"), (coco, "coco")):
+        assert (one.dataset, str(one.image_list), one.suite) == (dataset, "some.txt", "paper")
 
 
 def test_script_without_its_arguments_says_how_it_is_called():

@@ -1,12 +1,14 @@
 """The command: a table and JSON with the protocol's line, errors in one line; mean IoU on the same files."""
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 from rich.console import Console
 
+from edge_sam.arguments import config_from_arguments
 from edge_sam.data.sa1b import Refusal
 from edge_sam.evaluation.ap_protocol import ApProtocol
 from edge_sam.evaluation.average_precision import ApResult
@@ -54,6 +56,7 @@ def test_detector_boxes_give_a_table_and_json(capsys, checkpoint, root, tmp_path
     boxes.write_text(json.dumps(entries))
     output = tmp_path / "ap.json"
     main(arguments(checkpoint, root, "--boxes", boxes, "--boundary", "--output", output))
+    assert json.loads(output.read_text())["boxes_not_used"] == []
     content, said = json.loads(output.read_text()), capsys.readouterr().out
     assert set(content["average_precision"]) == {"mask", "boundary"}
     assert set(content["average_precision"]["mask"]) == {"AP", "AP50", "AP75", "APs", "APm", "APl"}
@@ -83,15 +86,43 @@ def test_ground_truth_boxes_on_lvis(capsys, checkpoint, tmp_path):
     assert "APr" in capsys.readouterr().out
 
 
+def test_boxes_that_stray_or_are_not_used_are_told(capsys, checkpoint, root, tmp_path):
+    entry = {"image_id": 101, "category_id": 1, "bbox": [9, 9, 50, 50], "score": 0.5}
+    strayed = entry | {"bbox": [300, 9, 50, 50], "score": 0.9}
+    boxes, output = tmp_path / "boxes.json", tmp_path / "ap.json"
+    boxes.write_text(json.dumps([*[entry] * 20, strayed, entry | {"image_id": 103}]))
+    main(arguments(checkpoint, root, "--boxes", boxes, "--num-samples", 2, "--output", output))
+    content, said = json.loads(output.read_text()), " ".join(capsys.readouterr().out.split())
+    assert content["boxes_out_of_picture"] == [{"image_id": "sa_0_000", "box": 0}] and content["boxes"] == 21
+    assert content["boxes_not_used"] == [{"image": 103, "boxes": 1}]
+    assert "1 boxes whose middle is out of the picture, asked for as they are: sa_0_000 box 0" in said
+    assert "1 boxes of 1 images that are not measured left out: image 103 (1)" in said
+
+
 def test_names_with_brackets_are_printed_as_they_are(capsys):
     count = AveragePrecision({"AP": 0.5}, {"AP": None}, {"AP": None})
     refusals = (Refusal("d[red]", "polygon [none]"),)
     result = ApResult(
-        ApProtocol("boxes[/v2].json"), count, None, 1, 1, 0, 1, 0, (("b[/c]", 0),), (), refusals, "d" * 64
+        ApProtocol("boxes[/v2].json"),
+        count,
+        None,
+        1,
+        1,
+        0,
+        1,
+        0,
+        (),
+        (("e[/f]", 2),),
+        (("b[/c]", 0),),
+        (),
+        refusals,
+        "d" * 64,
     )
     Console(width=400).print(render_result(result, "checkpoint c", "all images"))
     said = capsys.readouterr().out
-    assert all(name in said for name in ("boxes[/v2].json", "b[/c] box 0", "d[red] (polygon [none])"))
+    assert all(
+        name in said for name in ("boxes[/v2].json", "b[/c] box 0", "image e[/f] (2)", "d[red] (polygon [none])")
+    )
 
 
 def test_mistakes_of_the_user_are_one_line(capsys, checkpoint, root, tmp_path):
@@ -115,11 +146,18 @@ def test_too_many_broken_images_are_an_error_and_the_numbers_are_kept(capsys, ch
 
 def test_every_measurement_has_a_file_of_its_own():
     def output(*options):
-        return str(_default_output(build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])))
+        given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])
+        return str(_default_output(given, config_from_arguments(given)))
 
     assert output("--boxes", "x/vitdet.json") == "a/b.coco_vitdet.AP.json"
     several = ("--num-multimask-outputs", "4", "--multimask-select", "stability", "--ranking", "box-x-iou")
     assert output("--boxes", "ground-truth", *several) == "a/b.coco_ground-truth_stability-of-4_box-x-iou.AP.json"
+    truth = ("--boxes", "ground-truth")
+    assert output(*truth, "--boundary") == "a/b.coco_ground-truth_boundary.AP.json"
+    choices = [(), ("--num-samples", "10"), ("--num-samples", "11"), ("--image-list", "ten.txt")]
+    names = [output(*truth, *choice) for choice in choices]
+    assert len(set(names)) == 4 and names[0] == "a/b.coco_ground-truth.AP.json"
+    assert all(re.fullmatch(r"a/b\.coco_ground-truth_[0-9a-f]{8}\.AP\.json", name) for name in names[1:])
 
 
 @pytest.mark.parametrize("point", [[], ["--prompt-types", "point"]])

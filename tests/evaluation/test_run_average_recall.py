@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,13 @@ import pytest
 import torch
 from rich.console import Console
 
+from edge_sam.arguments import config_from_arguments
 from edge_sam.data.sa1b import Refusal
 from edge_sam.evaluation.average_recall import AverageRecallResult, ImageRecall, RecallProtocol
-from edge_sam.evaluation.run_average_recall import main, render
+from edge_sam.evaluation.run_average_recall import _default_output, _protocol, build_parser, main, render
 from edge_sam.modeling.checkpoints import file_sha256, official_state, save_state
 from edge_sam.modeling.registry import build_sam
+from tests.evaluation.disc_sam import watch_number_formats
 from tests.synthetic import write_sa1b
 from tests.synthetic_coco import write_coco
 
@@ -27,7 +30,8 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     main([str(CONFIG), "--checkpoint", str(checkpoint), "--data-path", str(data), *BARS, *SMALL])
     shown = capsys.readouterr().out
     assert "AR@1000" in shown and "one to one" in shown
-    written = json.loads((tmp_path / "student.sa.AR.json").read_text())
+    (file,) = tmp_path.glob("student.sa_*.AR.json")
+    written = json.loads(file.read_text())
     assert written["checkpoint"]["sha256"] == file_sha256(checkpoint)
     assert len(written["data_sha256"]) == 64
     assert written["images"] == 2
@@ -42,6 +46,19 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     assert written["average_recall"]["large"]["10"] is None
 
 
+def test_the_networks_compute_in_float32_whatever_the_configuration_says(tmp_path, capsys, monkeypatch):
+    data = write_sa1b(tmp_path / "data", "val", 1, size=(48, 64))
+    sam, formats = build_sam("rep_vit_m1", 128), []
+    checkpoint, output = tmp_path / "student.pth", tmp_path / "result.json"
+    save_state(official_state(sam), checkpoint)
+    watch_number_formats(sam, formats)
+    monkeypatch.setattr("edge_sam.evaluation.run_average_recall.build_sam", lambda *_, **__: sam)
+    where = ["--checkpoint", str(checkpoint), "--data-path", str(data), "--output", str(output)]
+    main([str(CONFIG), *where, *BARS, *SMALL, "AMP_ENABLE", "True"])
+    assert formats and set(formats) == {torch.float32}
+    assert "float32), data" in json.loads(output.read_text())["line"]
+
+
 def test_coco_is_read_where_it_lies(tmp_path, capsys, monkeypatch):
     write_coco(tmp_path / "datasets", 3, size=(48, 64))
     (tmp_path / "datasets" / "coco" / "val2017" / "sa_0_001.jpg").write_bytes(b"")
@@ -53,10 +70,25 @@ def test_coco_is_read_where_it_lies(tmp_path, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "1 of 2 images are broken" in captured.err
     assert "left out: 1 images without an annotation, 2 crowds" in captured.out
-    written = json.loads((tmp_path / "student.coco.AR.json").read_text())
+    (file,) = tmp_path.glob("student.coco_*.AR.json")
+    written = json.loads(file.read_text())
     assert written["data"]["path"] == "datasets" and written["images"] == 1
     assert written["data"]["left_out"] == {"images without an annotation": 1, "crowds": 2}
     assert [refusal["image_id"] for refusal in written["refusals"]] == ["sa_0_001"]
+
+
+def test_every_measurement_has_a_file_of_its_own():
+    def output(*options):
+        given = build_parser().parse_args([str(CONFIG), "--checkpoint", "a/b.pth", *options])
+        return str(_default_output(given, _protocol(given), config_from_arguments(given)))
+
+    choices = [
+        (), ("--points-per-side", "16"), ("--crop-n-layers", "1"), ("--spare-points",), ("--num-samples", "10"),
+        ("--image-list", "ten.txt"), ("--num-samples", "10", "--points-per-side", "16"),
+    ]  # fmt: skip
+    names = [output(*choice) for choice in choices]
+    assert names[0] == output("--points-per-side", "32") == "a/b.sa.AR.json" and len(set(names)) == len(choices)
+    assert all(re.fullmatch(r"a/b\.sa_[0-9a-f]{8}\.AR\.json", name) for name in names[1:])
 
 
 def test_names_with_brackets_are_printed_as_they_are(capsys):

@@ -1,4 +1,5 @@
 import html
+import io
 import json
 import re
 import shutil
@@ -6,13 +7,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 import edge_sam
 from edge_sam.data.coco_dataset import CocoDataset
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.compared_parts import ComparisonRequest
-from edge_sam.evaluation.comparison_table import render_table
+from edge_sam.evaluation.comparison_table import render_part
 from edge_sam.evaluation.measurements import Pace
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.evaluation.run_comparison import compare_models, open_part, write_comparison
@@ -61,6 +63,13 @@ def text_of(page: str) -> str:
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)))
 
 
+def shown(part) -> str:
+    """Return what a terminal shows of a part, its lines joined."""
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(render_part(part))
+    return re.sub(r"\s+", " ", console.export_text())
+
+
 def test_page_and_json_say_the_same_and_the_second_call_needs_no_model(photographs, tmp_path, pair):
     (part,) = write_comparison(request(pair, photographs, tmp_path))
     page = (tmp_path / "report.html").read_text()
@@ -79,7 +88,8 @@ def test_page_and_json_say_the_same_and_the_second_call_needs_no_model(photograp
     for comparison, found in zip(part.comparisons, (box, center), strict=True):
         first = comparison.results[0]
         about = f"sa, data {first.data_sha256[:12]}: all images, 7 images, {first.instances} instances"
-        checkpoints = ", ".join(f"{model['name']} {model['sha256'][:12]}" for model in content["models"])
+        kind = "a disc, 256 px; float32"
+        checkpoints = ", ".join(f"{model['name']} {model['sha256'][:12]} ({kind})" for model in content["models"])
         about = f"checkpoints {checkpoints}; {about}"
         assert found["line"] == f"{first.protocol.describe()}; {about}; edge_sam {edge_sam.__version__}"
         assert said.count(found["line"]) >= 3, "beside table, charts and pictures"
@@ -113,6 +123,18 @@ def test_pictures_show_the_masks_that_were_measured(photographs, tmp_path, pair)
                 assert shared == pytest.approx(iou, abs=1e-6), comparison.results[0].protocol.name
 
 
+@pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_pictures_are_answered_in_the_number_format_of_the_numbers(photographs, tmp_path, amp, number_format):
+    disc = Disc("a")
+    for cases in (0, 1):
+        disc.formats.clear()
+        (part,) = compare_models(request([disc], photographs, tmp_path, cases=cases, amp=amp))
+        assert set(disc.formats) == {number_format}, "measured first, then asked for pictures alone"
+        precision = "bf16" if amp else "float32"
+        assert part.comparisons[0].networks == (f"a disc, 256 px; {precision}",)
+    assert disc.opened == 2
+
+
 def test_adding_a_model_runs_that_one_alone(photographs, tmp_path, pair):
     compare_models(request(pair[:1], photographs, tmp_path, cases=0))
     compare_models(request(pair, photographs, tmp_path, cases=0))
@@ -133,21 +155,30 @@ def test_a_data_set_of_the_same_name_is_another(photographs, tmp_path, pair):
 
 def test_answers_that_are_no_numbers_are_counted_and_named(photographs, tmp_path, pair):
     pair[1].bias = float("nan")
-    write_comparison(request(pair, photographs, tmp_path, cases=1))
+    (part,) = write_comparison(request(pair, photographs, tmp_path, cases=1))
     said = text_of((tmp_path / "report.html").read_text())
-    assert re.search(r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 #0 \(box\)", said)
+    assert re.search(
+        r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 annotation 0 \(box\)", said
+    )
     failures = json.loads((tmp_path / "report.json").read_text())["comparisons"][0]["models"][1]["failures"]
     assert failures[0] == {"image_id": "sa_0_000", "annotation": 0, "round": "box"}
+    assert re.search(
+        r"sa, box: \d+ answers of large<r> are NaN or infinity, IoU 0: sa_0_000 annotation 0 \(box\)", shown(part)
+    )
 
 
 def test_what_is_no_single_object_is_counted(tmp_path, pair):
     write_coco(tmp_path / "data", 3)
     part = SuitePart("coco", (EvaluationProtocol("box"),))
-    write_comparison(request(pair, tmp_path / "data", tmp_path / "out", part, cases=1))
+    (tmp_path / "data" / "coco" / "val2017" / "sa_0_001.jpg").write_bytes(b"")
+    (found,) = write_comparison(request(pair, tmp_path / "data", tmp_path / "out", part, cases=1))
+    below = shown(found)
     said = text_of((tmp_path / "out" / "report.html").read_text())
-    assert "coco: 2 crowds are left out" in said and "coco: 1 of the chosen images are left out" in said
+    for line in ("coco: 2 crowds are left out", "coco: 1 of the chosen images are left out"):
+        assert line in said and line in below
+    assert "coco, box: 1 images or annotations could not be read: sa_0_001 (image cannot be decoded" in below
     (found,) = json.loads((tmp_path / "out" / "report.json").read_text())["comparisons"]
-    assert (found["images"], found["crowds"], found["unannotated_images"]) == (2, 2, 1)
+    assert (found["images"], found["crowds"], found["unannotated_images"]) == (1, 2, 1)
 
 
 def test_what_cannot_be_compared_is_told_before_the_work(photographs, tmp_path, pair):
@@ -183,9 +214,7 @@ def test_the_place_of_a_data_set(photographs, tmp_path):
 def test_the_table_has_values_intervals_and_differences(photographs, tmp_path, pair):
     (part,) = compare_models(request(pair, photographs, tmp_path, cases=0))
     comparison = part.comparisons[0]
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(render_table(comparison))
-    said = console.export_text()
+    said = shown(part)
     assert f"{comparison.estimates[0][2].value:.4f} (" in said
     assert f"{comparison.differences[1][2].value:+.4f} (" in said
     assert "single-mask token" in said

@@ -76,7 +76,7 @@ def random_image(rng, original, size, count):
     middle = np.array([[(mask.window.left + mask.window.right) / 2, mask.window.top] for mask in masks], np.float32)
     return EvaluationImage(
         index=0, image_id="noise", pixels=torch.zeros(3, *size), size=size, original_size=original,
-        boxes=np.concatenate([middle, middle + 5], axis=1), annotation_ids=np.arange(count),
+        boxes=np.concatenate([middle, middle + 5], axis=1), names=tuple(range(count)),
         areas=np.array([mask.area for mask in masks]), sha256="", points={"point": middle},
         truths={"exact": Truth(masks, np.ones(count, dtype=bool), {})}, refusals=(),
     )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from edge_sam.cli import main
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.datasets import DATASETS
-from edge_sam.evaluation.suites import SUITES, find_suite
+from edge_sam.evaluation.suites import SUITES, SuitePart, find_suite
 
 
 def test_suites_are_what_they_are_called():
@@ -14,7 +14,9 @@ def test_suites_are_what_they_are_called():
     assert [protocol.rounds for protocol in sa1k.protocols] == [("box", "+1", "+2"), ("mask-center", "+1", "+2")]
     assert SUITES["paper"] == SUITES["sa1k"] + SUITES["coco"] + SUITES["lvis"]
     (lvis,) = find_suite("lvis")
-    assert {protocol.num_multimask_outputs for protocol in lvis.protocols} == {1, 3}
+    assert [(protocol.num_multimask_outputs, protocol.rounds) for protocol in lvis.protocols] == [
+        (masks, (first, "+1", "+2")) for masks in (1, 3) for first in ("box", "mask-center")
+    ]
     assert {part.dataset for parts in SUITES.values() for part in parts} <= set(DATASETS)
     assert len({protocol.file_name for protocol in lvis.protocols}) == len(lvis.protocols)
 
@@ -25,9 +27,20 @@ def test_options_go_to_every_part():
     assert {(p.ground_truth, p.seed) for part in parts for p in part.protocols} == {("edgesam", 5)}
 
 
+@pytest.mark.parametrize(("dataset", "suite"), [("sa", "sa1k"), ("coco", "coco"), ("lvis", "lvis")])
+def test_a_suite_has_its_own_part_for_a_data_set(dataset, suite):
+    """COCO of the paper is all of val2017, not SA-1K's 1000 images and 64 masks."""
+    assert find_suite("paper", dataset=dataset) == find_suite(suite)
+
+
 def test_another_data_set_gets_every_protocol_once():
     (part,) = find_suite("paper", dataset="cocofied_lvis")
-    assert part.dataset == "cocofied_lvis" and part.protocols == SUITES["lvis"][0].protocols
+    assert part == SuitePart("cocofied_lvis", SUITES["lvis"][0].protocols)
+    assert (part.num_images, part.max_instances) == (-1, None)
+    (few,) = find_suite("paper", dataset="cocofied_lvis", num_images=3, max_instances=2)
+    assert (few.num_images, few.max_instances) == (3, 2)
+    (quick,) = find_suite("quick", dataset="coco")
+    assert (quick.dataset, quick.num_images, quick.max_instances) == ("coco", 50, 16), "quick it stays"
 
 
 def test_a_list_of_images_stands_for_one_data_set(tmp_path):

@@ -6,15 +6,26 @@ checkpoint holds its whole configuration, a safetensors file of this project fou
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import read_checkpoint
+from edge_sam.modeling.network_recognition import Network, recognise_network
+from edge_sam.modeling.repvit import UpsampleMode
 
-_KEYS = ("MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE")
+_KEYS = {
+    "MODEL.TYPE": "model_type",
+    "DATA.IMG_SIZE": "image_size",
+    "DISTILL.FUSE": "fuse",
+    "DISTILL.UPSAMPLE_MODE": "upsample_mode",
+}
+"""Settings, and what :class:`Network` calls them."""
+
 _NOTE = "network_settings"
 
 
@@ -40,10 +51,54 @@ def expect_network_settings(path: str | Path, settings: Mapping[str, Any]) -> No
     Raises:
         EdgeSamError: as :func:`read_network_settings`; or names the setting that differs.
     """
+    for key, (found, wanted) in contradicted_settings(path, settings).items():
+        raise EdgeSamError(f"{path}: was trained with {key} {found}, not {wanted}: add --opts {key} {found}")
+
+
+def contradicted_settings(path: str | Path, settings: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what a file says otherwise than a configuration: by name, the file's value and the configuration's.
+
+    Args:
+        path: any weight file.
+        settings: the configuration, as plain values.
+
+    Raises:
+        EdgeSamError: as :func:`read_network_settings`.
+    """
     wanted = _chosen(settings)
-    for key, found in read_network_settings(path).items():
-        if found != wanted[key]:
-            raise EdgeSamError(f"{path}: was trained with {key} {found}, not {wanted[key]}: add --opts {key} {found}")
+    told = read_network_settings(path)
+    return {key: (found, wanted[key]) for key, found in told.items() if found != wanted[key]}
+
+
+def find_network(
+    checkpoint: str | Path,
+    state: Mapping[str, Tensor],
+    model_type: str | None = None,
+    image_size: int | None = None,
+    upsample_mode: UpsampleMode | None = None,
+    fuse: bool | None = None,
+) -> Network:
+    """Say which network a file holds: by its own word, else as asked for, else by its tensors and the official sizes.
+
+    Args:
+        checkpoint: the file.
+        state: its tensors.
+        model_type: what is expected; None to leave it to the file, as for the arguments that follow.
+        image_size: in pixels.
+        upsample_mode: EdgeSAM only.
+        fuse: EdgeSAM only.
+
+    Raises:
+        EdgeSamError: the file says otherwise, or says nothing and is of no known model.
+    """
+    asked = {"model_type": model_type, "image_size": image_size, "upsample_mode": upsample_mode, "fuse": fuse}
+    chosen: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    for key, found in read_network_settings(checkpoint).items():
+        name = _KEYS[key]
+        if chosen.setdefault(name, found) != found:
+            raise EdgeSamError(f"{checkpoint}: was trained with {key} {found}, not {chosen[name]}: leave that out")
+    recognised = Network(model_type) if model_type is not None else recognise_network(state, str(checkpoint))
+    return replace(recognised, **chosen)
 
 
 def network_settings_note(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Which network a weight file was trained as, where the file tells.
 
 Tensors alone would not tell: another way to upsample, or another image size, loads without a word. A training
-checkpoint holds its whole configuration, a safetensors file of this project four settings in its header.
+checkpoint holds its whole configuration, a model of this project four settings as a note (see ``file_notes.py``).
 """
 
 import json
@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import read_checkpoint
+from edge_sam.modeling.file_notes import read_notes
 from edge_sam.modeling.network_recognition import Network, recognise_network
 from edge_sam.modeling.repvit import UpsampleMode
 
@@ -35,8 +35,9 @@ def read_network_settings(path: str | Path) -> dict[str, Any]:
     Raises:
         EdgeSamError: as :func:`edge_sam.modeling.checkpoints.read_checkpoint`.
     """
-    if Path(path).suffix == ".safetensors" and Path(path).is_file():
-        return _read_header(Path(path))
+    note = read_notes(Path(path)).get(_NOTE) if Path(path).is_file() else None
+    if note is not None:
+        return _parsed(note, Path(path))
     config = read_checkpoint(path).get("config")
     return _chosen(config) if isinstance(config, dict) else {}
 
@@ -102,7 +103,7 @@ def find_network(
 
 
 def network_settings_note(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the header of a safetensors file says of a configuration, given as plain values."""
+    """Return what a weight file says of a configuration, given as plain values, for ``save_state``."""
     return {_NOTE: json.dumps(_chosen(settings))}
 
 
@@ -116,13 +117,11 @@ def _chosen(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def _parsed(note: str, path: Path) -> dict[str, Any]:
     try:
-        with safe_open(path, framework="pt") as file:
-            note = (file.metadata() or {}).get(_NOTE, "{}")
         settings = json.loads(note)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise EdgeSamError(f"{path}: truncated or corrupt ({error}); fetch or write it again") from error
+    except ValueError:
+        settings = None
     if not isinstance(settings, dict) or not set(settings) <= set(_KEYS):
-        raise EdgeSamError(f"{path}: its header speaks of unknown network settings: {note[:120]}")
+        raise EdgeSamError(f"{path}: speaks of unknown network settings: {note[:120]}")
     return settings

@@ -65,6 +65,19 @@ def rgb_pixels(image: NDArray[np.uint8] | Image.Image, image_format: ChannelOrde
     return image if image_format == "RGB" else np.ascontiguousarray(image[..., ::-1])
 
 
+def read_pixels(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image file as a person sees it: RGB uint8 (H, W, 3), see :func:`rgb_pixels`.
+
+    Raises:
+        EdgeSamError: as :func:`read_picture` and :func:`rgb_pixels`, naming the file.
+    """
+    image = read_picture(path)
+    try:
+        return rgb_pixels(image)
+    except EdgeSamError as error:
+        raise EdgeSamError(f"{path}: {error}") from error
+
+
 def exif_orientation(image: Image.Image) -> int:
     """Return how EXIF says that a picture was held: 1 upright, 2 to 8 mirrored or turned; 1 where it does not say."""
     try:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as mask_utils
+from torch import Tensor
 from torchvision.ops import nms
 
 from benchmarks.measurement import HEADER, Measurement
@@ -118,8 +119,7 @@ def masks_by_definition(
     for part in torch.split(points, settings.points_per_batch):
         coordinates = predictor.apply_coords(part)[:, None]
         labels = torch.ones(len(part), 1, dtype=torch.int64)
-        logits, scores, _ = predictor.predict_torch(coordinates, labels, return_logits=True)
-        logits, scores = logits.flatten(0, 1), scores.flatten()
+        logits, scores = _decode_by_definition(predictor, coordinates, labels)
         stability = stability_score(logits, offset=settings.stability_score_offset)
         good = (stability >= settings.stability_score_thresh) & (logits > MASK_THRESHOLD).any(dim=-1).any(dim=-1)
         if settings.pred_iou_thresh > 0:
@@ -138,6 +138,17 @@ def masks_by_definition(
     boxes = torch.tensor([mask["box"] for mask in found], dtype=torch.float32).reshape(-1, 4)
     scores = torch.tensor([mask["predicted_iou"] for mask in found])
     return [found[index] for index in nms(boxes, scores, settings.box_nms_thresh).tolist()]
+
+
+@torch.inference_mode()
+def _decode_by_definition(predictor: SamPredictor, coordinates: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits (M, H, W) and predicted IoU (M,) of three masks for each prompt, the image repeated for each."""
+    sam = predictor.model
+    sparse, dense = sam.prompt_encoder((coordinates, labels), None, None)
+    embeddings = predictor.get_image_embedding().expand(len(sparse), -1, -1, -1)
+    low, scores = sam.mask_decoder(embeddings, sam.prompt_encoder.get_dense_pe(), sparse, dense, 3)
+    logits = sam.postprocess_masks(low, predictor.input_size, predictor.original_size)
+    return logits.flatten(0, 1), scores.flatten()
 
 
 def _ranked(masks: list[dict[str, Any]]) -> list[dict[str, Any]]:

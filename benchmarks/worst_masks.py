@@ -22,8 +22,7 @@ from edge_sam.distributed import World, process_group
 from edge_sam.evaluation.miou import MiouResult, evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.inference.predictor import SamPredictor
-from edge_sam.modeling.network_settings import read_network_settings
-from edge_sam.modeling.registry import build_sam
+from edge_sam.modeling.loading import load_sam
 from edge_sam.modeling.sam import Sam
 from edge_sam.pages.pictures import TRUTH
 from edge_sam.prompts.first_points import mask_center_points
@@ -106,13 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="a file that tells its network")
     parser.add_argument("--output", type=Path, required=True, help="the sheet, .jpg or .png")
     chosen = parser.parse_args(arguments)
-    network = read_network_settings(chosen.checkpoint)
-    size = network["DATA.IMG_SIZE"]
-    sam = build_sam(
-        network["MODEL.TYPE"], size, network["DISTILL.FUSE"], network["DISTILL.UPSAMPLE_MODE"],
-        checkpoint=chosen.checkpoint,
-    ).eval()  # fmt: skip
-    dataset = Sa1bDataset(chosen.data, "val", size, keep_annotations=True)
+    sam = load_sam(chosen.checkpoint)
+    dataset = Sa1bDataset(chosen.data, "val", sam.image_size, keep_annotations=True)
     with process_group(only_cpu=True) as world:
         draw_sheet(sam, dataset, open_source(chosen.data, "val"), world).save(chosen.output, quality=80)
     print(f"written to {chosen.output}")

@@ -96,6 +96,7 @@ def _export(chosen: argparse.Namespace) -> None:
         (chosen.part,) if chosen.part else ("encoder", "decoder"),
         chosen.quantize,
         chosen.max_miou_loss,
+        chosen.images,
     )
     print(describe(export(sam, request, pictures, calibration)))
 

@@ -49,8 +49,7 @@ def describe_checkpoint(path: Path) -> dict[str, str]:
 
 
 def _network(path: Path, state: Mapping[str, "Tensor"]) -> str:
-    from edge_sam.modeling.loading import find_network
-    from edge_sam.modeling.network_settings import read_network_settings
+    from edge_sam.modeling.network_settings import find_network, read_network_settings
 
     network = find_network(path, state)
     told = "as the file says" if read_network_settings(path) else "by its tensors; they do not tell the size"

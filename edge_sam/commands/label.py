@@ -1,6 +1,7 @@
 """``edgesam label``: a folder of photographs becomes a data set with automatic masks."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from edge_sam.commands.options import add_generator_options, add_model_options, generator_settings, load_model
@@ -26,11 +27,13 @@ def _label(chosen: argparse.Namespace) -> None:
     from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
     from edge_sam.inference.labelling import label_photographs
     from edge_sam.modeling.checkpoints import file_sha256
+    from edge_sam.modeling.loading import network_of
     from edge_sam.modeling.pretrained import WEIGHTS_NAME
 
     settings = generator_settings(chosen)
-    generator = SamAutomaticMaskGenerator(load_model(chosen), output_mode="coco_rle", **settings)
+    sam = load_model(chosen)
+    generator = SamAutomaticMaskGenerator(sam, output_mode="coco_rle", **settings)
     weights = chosen.checkpoint / WEIGHTS_NAME if chosen.checkpoint.is_dir() else chosen.checkpoint
-    made_by = {"checkpoint_sha256": file_sha256(weights), "settings": settings}
+    made_by = {"checkpoint_sha256": file_sha256(weights), "network": asdict(network_of(sam)), "settings": settings}
     report = label_photographs(generator, made_by, chosen.source, chosen.data_path, chosen.split, copy=chosen.copy)
     print(report.describe())

@@ -38,9 +38,9 @@ def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _predict(chosen: argparse.Namespace) -> None:
     from edge_sam.commands.predict_files import write_answer
-    from edge_sam.inputs.pictures import read_picture, rgb_pixels
+    from edge_sam.inputs.pictures import read_pixels
 
-    pixels = rgb_pixels(read_picture(chosen.image))
+    pixels = read_pixels(chosen.image)
     answer = _ask(chosen, pixels)
     for line in write_answer(answer, chosen.image, pixels, chosen.out):
         print(line)

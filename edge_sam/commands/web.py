@@ -30,6 +30,7 @@ def add_web(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _web(chosen: argparse.Namespace) -> None:
+    from edge_sam.export.run import describe
     from edge_sam.web.build import PageRequest, build_page
 
     sam = load_network(chosen)
@@ -40,8 +41,10 @@ def _web(chosen: argparse.Namespace) -> None:
         chosen.quantize,
         chosen.max_miou_loss,
         chosen.onnxruntime_web,
+        chosen.images,
     )
     report = build_page(sam, request, pictures, calibration)
     size = sum(path.stat().st_size for path in chosen.out.rglob("*") if path.is_file())
-    print(f"{chosen.out}: {size / 2**20:.0f} MiB, masks against PyTorch: mean IoU {report.parity.mean_mask_iou:.5f}")
+    print(describe(report))
+    print(f"{chosen.out}: {size / 2**20:.0f} MiB")
     print(f"look at it: python -m http.server --bind 127.0.0.1 --directory {chosen.out} 8000, http://127.0.0.1:8000")

@@ -2,16 +2,20 @@
 
 Masks are kept as they stand in the file, run lengths or polygons. What COCO does not have is made from them: the area
 in pixels, and a point, the mask's innermost pixel. A run that was stopped goes on: an annotation file is written after
-its picture, and remembers what it was made from.
+its picture, and remembers what it was made from. Pictures that EXIF turns are left out: masks may be
+of the pixels as they are stored or, as those of ``edgesam everything``, of the upright picture; the file does not say.
 """
 
 import hashlib
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.data.annotations import BrokenSample
@@ -21,6 +25,7 @@ from edge_sam.data.picture_placing import place_picture
 from edge_sam.data.split_folders import SplitFolders
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
+from edge_sam.inputs.pictures import exif_orientation
 from edge_sam.progress import show_progress
 
 
@@ -201,6 +206,7 @@ def _usable(image: CocoImage, picture: bytes) -> tuple[list[Entry], tuple[LeftOu
         width, height = decode_image(picture).size
         if (height, width) != size:
             raise BrokenSample(f"picture is {width} x {height} pixels, its entry speaks of {size[1]} x {size[0]}")
+        _expect_upright(picture)
     except BrokenSample as error:
         return [], (LeftOut(image.name, None, str(error)),)
     annotations: list[Entry] = []
@@ -213,3 +219,14 @@ def _usable(image: CocoImage, picture: bytes) -> tuple[list[Entry], tuple[LeftOu
     if not annotations:
         left_out.append(LeftOut(image.name, None, "has no usable annotation"))
     return annotations, tuple(left_out)
+
+
+def _expect_upright(picture: bytes) -> None:
+    """Refuse a picture that is shown otherwise than it is stored: masks are of one of the two."""
+    with Image.open(io.BytesIO(picture)) as image:
+        orientation = exif_orientation(image)
+    if orientation != 1:
+        raise BrokenSample(
+            f"picture has EXIF orientation {orientation}, and masks may be of the pixels as stored or as shown: save "
+            "it upright, as its masks are, without that tag"
+        )

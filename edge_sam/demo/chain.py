@@ -183,8 +183,7 @@ def network_of(teacher: Path) -> dict[str, Any]:
     missing = {"MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE"} - network.keys()
     if missing:
         raise EdgeSamError(
-            f"{teacher}: does not tell its {', '.join(sorted(missing))}; a file of scripts/convert_weights.py "
-            "--safetensors does"
+            f"{teacher}: does not tell its {', '.join(sorted(missing))}; a file of scripts/convert_weights.py does"
         )
     return network
 

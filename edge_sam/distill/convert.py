@@ -33,7 +33,7 @@ def convert(checkpoint: Path, encoder_only: bool, teacher: Path, suffix: str = "
         encoder_only: True: it is of phase 1, and its encoder is joined with the teacher's prompt encoder and mask
             decoder. False: it is of phase 2, whole, and only what belongs to training is left behind.
         teacher: whole SAM-format checkpoint; read only with ``encoder_only``.
-        suffix: ``.pth`` or ``.safetensors``, which also says which network it is of.
+        suffix: ``.pth`` or ``.safetensors``; either says which network it is of.
         int8: round the large weights to int8, a quarter of the bytes; needs ``.safetensors``.
 
     Returns:

@@ -14,9 +14,9 @@ from edge_sam.evaluation.answers import PromptedModel
 from edge_sam.evaluation.exported_model import ExportedSam, check_protocol
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.modeling.checkpoints import file_sha256, read_state
-from edge_sam.modeling.loading import build_network, find_network, network_of
+from edge_sam.modeling.loading import build_network, network_of
 from edge_sam.modeling.network_recognition import Network
-from edge_sam.modeling.network_settings import read_network_settings
+from edge_sam.modeling.network_settings import find_network, read_network_settings
 from edge_sam.modeling.pretrained import CONFIG_NAME, WEIGHTS_NAME, load_pretrained
 from edge_sam.modeling.repvit import UpsampleMode
 from edge_sam.modeling.sam import Sam

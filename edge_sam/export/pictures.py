@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import EdgeSamError
-from edge_sam.inputs.pictures import PICTURE_SUFFIXES, read_picture, rgb_pixels
+from edge_sam.inputs.pictures import PICTURE_SUFFIXES, read_pixels
 from edge_sam.synthesis.scene import draw_scene
 
 
@@ -30,7 +30,7 @@ def read_pictures(folder: Path, count: int) -> list[NDArray[np.uint8]]:
         raise EdgeSamError(f"{folder}: no picture in it ({', '.join(PICTURE_SUFFIXES)})")
     count = min(count, len(paths))
     chosen = [paths[index * len(paths) // count] for index in range(count)]
-    return [rgb_pixels(read_picture(path)) for path in chosen]
+    return [read_pixels(path) for path in chosen]
 
 
 def draw_pictures(count: int, size: int) -> list[NDArray[np.uint8]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from edge_sam.runtime.graphs import Array
 
@@ -23,7 +23,7 @@ class Precision:
     samples: Sequence[Mapping[str, Array]] = ()
 
 
-Notes = dict[str, Any]
+Notes = dict[str, str | list[str]]
 """What a comparison should say of a written file beyond its numbers."""
 
 FLOAT32 = Precision()

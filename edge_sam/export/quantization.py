@@ -161,9 +161,10 @@ def _store_in_8_bits(model: onnx.ModelProto, weight: onnx.TensorProto, axis: int
 
 def halve(source: Path, target: Path) -> None:
     """Write a graph that computes in 16 bits; its inputs and outputs, and positions before sine and cosine, stay."""
-    model = onnx.load(source)
-    blocked = _ancestors(model.graph, {"Sin", "Cos"})
-    onnx.save(convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked), target)
+    blocked = _ancestors(onnx.load(source, load_external_data=False).graph, {"Sin", "Cos"})
+    # By its path: the inference of shapes takes no model in memory that is above protobuf's 2 GiB.
+    halved = convert_float_to_float16(str(source), keep_io_types=True, node_block_list=blocked)
+    onnx.save(halved, target)
 
 
 class _Samples(CalibrationDataReader):  # type: ignore[misc]  # untyped

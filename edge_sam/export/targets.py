@@ -101,5 +101,5 @@ def stored_bytes(path: Path) -> int:
     """Return the size of a written file, of those that belong to it, or of all in a folder."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    others = [path.with_suffix(".bin"), path.with_name(path.name + ".data")]  # OpenVINO's, ONNX's weights
-    return sum(file.stat().st_size for file in [path, *others] if file.is_file())
+    weights = {".xml": path.with_suffix(".bin"), ".onnx": path.with_name(f"{path.name}.data")}.get(path.suffix)
+    return sum(file.stat().st_size for file in (path, weights) if file is not None and file.is_file())

@@ -10,7 +10,7 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
 from edge_sam.inference.coco_file import MaskedPicture, coco_file, run_lengths
 from edge_sam.inference.overlays import draw_masks
-from edge_sam.inputs.pictures import read_picture, rgb_pixels
+from edge_sam.inputs.pictures import read_pixels
 from edge_sam.progress import show_progress
 
 
@@ -67,7 +67,7 @@ def find_everything(generator: SamAutomaticMaskGenerator, pictures: Sequence[Pat
 
 
 def _find(generator: SamAutomaticMaskGenerator, picture: Path, overlay: Path) -> MaskedPicture:
-    pixels = rgb_pixels(read_picture(picture))
+    pixels = read_pixels(picture)
     records = generator.generate(pixels)
     draw_masks(pixels, [record["segmentation"] for record in records]).save(overlay, quality=90)
     masks = [

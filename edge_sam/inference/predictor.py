@@ -175,6 +175,8 @@ class SamPredictor:
         """Return low-resolution logits (N, K, 4h, 4w) and predicted IoU (N, K)."""
         encoder = self.model.prompt_encoder
         sparse, dense = encoder(points, boxes, mask_input)
+        if mask_input is None:
+            dense = dense[:1]  # the same for all prompts: the image is not copied for each of them
         embedding, pe = self.get_image_embedding(), encoder.get_dense_pe()
         logits, scores = self.model.mask_decoder(embedding, pe, sparse, dense, num_multimask_outputs)
         return logits, scores

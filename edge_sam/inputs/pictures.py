@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from edge_sam.errors import EdgeSamError
 
@@ -63,6 +63,28 @@ def rgb_pixels(image: NDArray[np.uint8] | Image.Image, image_format: ChannelOrde
         found = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
         raise EdgeSamError(f"an image is a PIL image or an RGB array, uint8 (H, W, 3), not {found}")
     return image if image_format == "RGB" else np.ascontiguousarray(image[..., ::-1])
+
+
+def read_pixels(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image file as a person sees it: RGB uint8 (H, W, 3), see :func:`rgb_pixels`.
+
+    Raises:
+        EdgeSamError: as :func:`read_picture` and :func:`rgb_pixels`, naming the file.
+    """
+    image = read_picture(path)
+    try:
+        return rgb_pixels(image)
+    except EdgeSamError as error:
+        raise EdgeSamError(f"{path}: {error}") from error
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return how EXIF says that a picture was held: 1 upright, 2 to 8 mirrored or turned; 1 where it does not say."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from edge_sam.errors import EdgeSamError
+from edge_sam.modeling.file_notes import append_notes
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from edge_sam.modeling.official_files import OFFICIAL_FILES
 from edge_sam.modeling.official_names import PARTS, official_names
@@ -260,18 +261,19 @@ def save_state(state: Mapping[str, Tensor], path: str | Path, notes: Mapping[str
     Args:
         state: what to write.
         path: where to.
-        notes: for the header of a safetensors file; a ``.pth`` has none.
+        notes: what else the file says, see ``file_notes.py``.
 
     Raises:
         EdgeSamError: the file cannot be written.
     """
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    if path.suffix != ".safetensors":
-        save_checkpoint(tensors, path)
-        return
     with _written_whole(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, dict(notes or {}))
+        if path.suffix == ".safetensors":
+            safetensors.torch.save_file(tensors, temporary, dict(notes or {}))
+        else:
+            torch.save(tensors, temporary)
+            append_notes(temporary, notes or {})
 
 
 def save_checkpoint(content: Mapping[str, Any], path: str | Path) -> None:

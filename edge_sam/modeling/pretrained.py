@@ -12,7 +12,7 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import official_state, read_state, save_state
 from edge_sam.modeling.loading import build_network, network_of
 from edge_sam.modeling.network_recognition import Network
-from edge_sam.modeling.network_settings import network_settings_note
+from edge_sam.modeling.network_settings import contradicted_settings, network_settings_note
 from edge_sam.modeling.repvit import UpsampleMode
 from edge_sam.modeling.sam import Sam
 
@@ -40,7 +40,10 @@ def load_pretrained(name: str | Path, revision: str | None = None) -> Sam:
             raise EdgeSamError(f"{folder}: has no {CONFIG_NAME}; save_pretrained writes one beside {WEIGHTS_NAME}")
     else:
         config, weights = (_fetch(str(name), file, revision) for file in (CONFIG_NAME, WEIGHTS_NAME))
-    return build_network(_read_config(config), read_state(weights), str(weights))
+    network = _read_config(config)
+    for key, (found, said) in contradicted_settings(weights, network.settings).items():
+        raise EdgeSamError(f"{config}: says {key} {said}, but {weights.name} beside it was trained with {found}")
+    return build_network(network, read_state(weights), str(weights))
 
 
 def _fetch(repository: str, file: str, revision: str | None) -> Path:

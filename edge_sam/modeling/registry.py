@@ -1,15 +1,18 @@
 """Models by name, as in ``MODEL.TYPE`` of a configuration."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import load_official, read_state
 from edge_sam.modeling.mask_decoder import MaskDecoder
+from edge_sam.modeling.network_recognition import Network
+from edge_sam.modeling.network_settings import find_network
 from edge_sam.modeling.prompt_encoder import PromptEncoder
 from edge_sam.modeling.repvit import RepViTImageEncoder, UpsampleMode
 from edge_sam.modeling.sam import Sam
@@ -59,9 +62,9 @@ def build_decoder(image_size: int) -> tuple[PromptEncoder, MaskDecoder]:
 
 def build_sam(
     model_type: str,
-    image_size: int = 1024,
-    fuse: bool = True,
-    upsample_mode: UpsampleMode = "bicubic",
+    image_size: int | None = None,
+    fuse: bool | None = None,
+    upsample_mode: UpsampleMode | None = None,
     use_checkpoint: bool = False,
     checkpoint: str | Path | None = None,
 ) -> Sam:
@@ -69,24 +72,47 @@ def build_sam(
 
     Args:
         model_type: see :func:`build_image_encoder`, as for the arguments that follow.
-        image_size: side of the square input, in pixels.
+        image_size: side of the square input, in pixels; None: what the checkpoint says, else the official one, as for
+            the two arguments that follow.
         fuse: EdgeSAM only.
         upsample_mode: EdgeSAM only.
         use_checkpoint: recompute activations in the backward pass.
         checkpoint: a file with the official names of this model: an official one, a converted one or one of phase 2.
 
     Raises:
-        EdgeSamError: no such model, or a file that is missing, broken or of another model.
+        EdgeSamError: no such model, or a file that is missing, broken, of another model or trained as another network.
     """
-    encoder = build_image_encoder(model_type, image_size, fuse, upsample_mode, use_checkpoint)
-    sam = Sam(encoder, *build_decoder(image_size))
-    if checkpoint is not None:
-        load_official(sam, read_state(checkpoint), str(checkpoint))
+    if checkpoint is None:
+        asked = {"image_size": image_size, "fuse": fuse, "upsample_mode": upsample_mode}
+        known: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        return build_fresh(Network(model_type, **known), use_checkpoint)
+    state = read_state(checkpoint)
+    sam = build_fresh(find_network(checkpoint, state, model_type, image_size, upsample_mode, fuse), use_checkpoint)
+    load_official(sam, state, str(checkpoint))
     return sam
 
 
-def _build(model_type: str, checkpoint: str | Path | None = None, image_size: int = 1024) -> Sam:
-    return build_sam(model_type, image_size, checkpoint=checkpoint).eval()
+def build_fresh(network: Network, use_checkpoint: bool = False) -> Sam:
+    """Build a whole model with fresh weights.
+
+    Args:
+        network: which.
+        use_checkpoint: recompute activations in the backward pass.
+
+    Raises:
+        EdgeSamError: as :func:`build_image_encoder`.
+    """
+    encoder = build_image_encoder(**asdict(network), use_checkpoint=use_checkpoint)
+    return Sam(encoder, *build_decoder(network.image_size))
+
+
+def _build(
+    model_type: str,
+    checkpoint: str | Path | None = None,
+    image_size: int | None = None,
+    upsample_mode: UpsampleMode | None = None,
+) -> Sam:
+    return build_sam(model_type, image_size, upsample_mode=upsample_mode, checkpoint=checkpoint).eval()
 
 
 sam_model_registry: dict[str, Callable[..., Sam]] = {
@@ -98,4 +124,7 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
         **{name: name for name in (*_SAM_VIT, *_REPVIT)},
     }.items()
 }
-"""``sam_model_registry["edge_sam"](checkpoint=...)``, as in segment-anything; models come in eval mode."""
+"""``sam_model_registry["edge_sam"](checkpoint=...)``, as in segment-anything; models come in eval mode.
+
+``image_size`` and ``upsample_mode`` are for files that do not tell; see :func:`build_sam`.
+"""

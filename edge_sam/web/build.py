@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from edge_sam import __version__
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.errors import EdgeSamError
 from edge_sam.export.precision import Quantization
-from edge_sam.export.run import ExportReport, ExportRequest, Picture, export
+from edge_sam.export.run import ExportReport, ExportRequest, MissedGateError, Picture, export
 from edge_sam.modeling.sam import Sam
 from edge_sam.runtime.graphs import GraphDescription
 from edge_sam.runtime.pictures import PIXEL_MEAN, PIXEL_STD
@@ -24,6 +24,7 @@ MANIFEST = "model.json"
 """What the page reads first: which files there are, and what they hold. It is written last."""
 
 _MADE_BY = "edgesam web"
+_COMPARISON = "network/parity.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class PageRequest:
         quantization: of both graphs; None for float32.
         max_miou_loss: the export's gate, in points.
         onnxruntime_web: where that package is, see :func:`edge_sam.web.onnxruntime_web.runtime_files`.
+        images: folder that the pictures are from; None: they are drawn.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class PageRequest:
     quantization: Quantization | None = None
     max_miou_loss: float = 1.0
     onnxruntime_web: Path | None = None
+    images: Path | None = None
 
 
 def build_page(
@@ -57,34 +60,51 @@ def build_page(
         calibration: others, for ``int8``.
 
     Returns:
-        What the export found; its files are gone, their content is in the folder.
+        What the export found; files and comparison are in the folder.
 
     Raises:
         EdgeSamError: the folder holds something else, onnxruntime-web cannot be had, the export fails or misses its
-            gate, the network is too large for a browser, or a file cannot be written.
+            gate, the network is too large for a browser, or a file cannot be written. Where the gate is missed, the
+            comparison stays beside the folder as ``FOLDER.parity.json``.
     """
     _expect_ours(request.folder)
     runtime = onnxruntime_web.runtime_files(request.onnxruntime_web)
     with tempfile.TemporaryDirectory(prefix="edgesam_web") as temporary:
-        description = GraphDescription(sam.image_size)
-        stem = Path(temporary) / "network"
-        report = export(
-            sam,
-            ExportRequest("onnx", stem, description, quantization=request.quantization,
-                          max_miou_loss=request.max_miou_loss),
-            pictures, calibration,
-        )  # fmt: skip
+        report = _export(sam, request, Path(temporary) / "network", pictures, calibration)
         if any(path.suffix == ".data" for path in Path(temporary).iterdir()):  # weights beside the graph
             raise EdgeSamError(
                 "this network has more than 2 GiB of weights, which no browser loads: take a smaller one"
             )
         contents = {f"network/{part}.onnx": path.read_bytes() for part, path in report.files.items()}
+        contents[_COMPARISON] = report.parity_file.read_bytes()
     contents |= {f"runtime/{name}": content for name, content in runtime.items()}
     try:
         _write(request, contents, _manifest(sam, request, report, contents))
     except OSError as error:
         raise EdgeSamError(f"{error.filename or request.folder}: cannot be written ({error.strerror})") from error
-    return report
+    files = {part: request.folder / f"network/{part}.onnx" for part in report.files}
+    return replace(report, files=files, parity_file=request.folder / _COMPARISON)
+
+
+def _export(
+    sam: Sam, request: PageRequest, stem: Path, pictures: Sequence[Picture], calibration: Sequence[Picture]
+) -> ExportReport:
+    """Export to ONNX; where the gate is missed, keep the comparison beside the page's folder."""
+    wanted = ExportRequest(
+        "onnx", stem, GraphDescription(sam.image_size), quantization=request.quantization,
+        max_miou_loss=request.max_miou_loss, images=request.images,
+    )  # fmt: skip
+    try:
+        return export(sam, wanted, pictures, calibration)
+    except MissedGateError as error:
+        folder = request.folder.resolve()
+        kept = folder.with_name(f"{folder.name}.parity.json")
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(error.report.parity_file, kept)
+        except OSError as why:
+            raise EdgeSamError(f"{kept}: cannot be written ({why.strerror})") from error
+        raise MissedGateError(replace(error.report, parity_file=kept), request.max_miou_loss) from None
 
 
 def _expect_ours(folder: Path) -> None:

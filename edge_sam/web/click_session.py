@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.inference.overlays import draw_masks, draw_prompts
-from edge_sam.inputs.pictures import read_picture, rgb_pixels
+from edge_sam.inputs.pictures import read_pixels
 
 Mode = Literal["add", "remove", "box"]
 """What a click is: a point of the object, one beside it, a corner of its box."""
@@ -121,7 +121,7 @@ class SharedPredictor:
             EdgeSamError: it cannot be read, or has more than :data:`MOST_PIXELS`.
         """
         _expect_moderate_size(Path(path))
-        pixels = rgb_pixels(read_picture(path))
+        pixels = read_pixels(path)
         with self._turn:
             self._predictor.set_image(pixels)
             return EmbeddedPicture(pixels, self._predictor.features, self._predictor.input_size)
@@ -166,7 +166,7 @@ def draw_answer(picture: EmbeddedPicture, clicks: Clicks, mask: NDArray[np.bool_
 
 
 def _expect_moderate_size(path: Path) -> None:
-    """Look at a file's header before its pixels take memory; what cannot be read is for :func:`read_picture` to say."""
+    """Look at a file's header before its pixels take memory; what cannot be read is for :func:`read_pixels` to say."""
     try:
         with Image.open(path) as image:
             width, height = image.size

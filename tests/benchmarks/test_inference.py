@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import inference
+from edge_sam.export.pictures import draw_pictures
 from edge_sam.modeling.registry import build_sam
+from edge_sam.runtime.pictures import normalised_square
 
 
 def test_each_decoder_is_compared_with_the_repeated_image(monkeypatch):
@@ -26,5 +29,7 @@ def test_onnx_encoders_answer_as_the_model(tmp_path):
     forms = inference._onnx_encoders(sam, tmp_path)
     assert list(forms) == ["ONNX Runtime float", "ONNX Runtime int8"]
     exact, rounded = (form()[0] for form in forms.values())
-    assert exact.shape == rounded.shape == (1, 256, 4, 4)
+    expected = sam.image_encoder(torch.from_numpy(normalised_square(draw_pictures(1, 256)[0], 64)))
+    np.testing.assert_allclose(exact, expected, atol=1e-4)
+    np.testing.assert_allclose(rounded, expected, atol=0.1)
     assert (tmp_path / "int8.onnx").stat().st_size < 0.95 * (tmp_path / "float.onnx").stat().st_size

@@ -105,6 +105,26 @@ def test_masks_are_kept_and_what_is_lacking_is_made(tmp_path, pictures):
     assert dataset[0].masks.sum() / 255 * 16 == pytest.approx(300, rel=0.01)
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_picture_that_exif_turns_is_left_out(orientation, tmp_path, pictures):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(pictures / "b.jpg").save(pictures / "b.jpg", exif=exif)
+    report = prepare_coco(write(tmp_path, coco_tree()), pictures, tmp_path / "out", "train")
+    reasons = {left.image: left.reason for left in report.left_out if left.annotation is None}
+    assert list(reasons) == ["b"] and f"EXIF orientation {orientation}, " in reasons["b"]
+    assert "save it upright" in reasons["b"]
+    assert report.images == 1 and not (tmp_path / "out" / "images" / "train" / "b.jpg").exists()
+
+
+@pytest.mark.parametrize("exif", [{0x0112: 1}, {0x0112: 9}, {}])
+def test_a_picture_that_exif_leaves_alone_is_taken(exif, tmp_path, pictures):
+    noted = Image.Exif()
+    noted.update(exif)
+    Image.open(pictures / "b.jpg").save(pictures / "b.jpg", exif=noted)
+    assert prepare_coco(write(tmp_path, coco_tree()), pictures, tmp_path / "out", "train").images == 2
+
+
 def test_pictures_are_links_or_copies(tmp_path, pictures):
     file = write(tmp_path, coco_tree())
     prepare_coco(file, pictures, tmp_path / "links", "train")

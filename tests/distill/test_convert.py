@@ -8,6 +8,7 @@ from edge_sam.config import load_config
 from edge_sam.distill.convert import convert, main
 from edge_sam.distill.training_checkpoint import TrainingCheckpoint, find_newest
 from edge_sam.modeling.checkpoints import file_sha256, official_state, read_state, save_state, split_state
+from edge_sam.modeling.loading import load_sam
 from edge_sam.modeling.network_settings import read_network_settings
 from edge_sam.modeling.registry import build_image_encoder, build_sam
 from tests.distill.conftest import PHASE_1, PHASE_2, ROOT
@@ -53,6 +54,8 @@ def test_phase_2_becomes_plain_weights(trained, option):
     target = source.with_name("ckpt_epoch_0_model" + (".safetensors" if option else ".pth"))
     before, after = read_state(source), read_state(target)
     assert set(before) == set(after) and all(torch.equal(before[name], after[name]) for name in before)
+    assert read_network_settings(target)["DATA.IMG_SIZE"] == 256
+    assert load_sam(target).image_size == 256
 
 
 def test_int8_is_a_quarter_of_the_bytes_and_tells_its_network(trained):

@@ -5,8 +5,9 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.transformers import float16
 
-from edge_sam.export.quantization import quantize_encoder
+from edge_sam.export.quantization import halve, quantize_encoder
 
 NAMES = [
     "encoder.trunk.first",
@@ -67,3 +68,18 @@ def test_what_stays_in_float_is_not_smoothed_either(source, samples, tmp_path, m
     assert len(quantize_encoder(source, target, samples)) == 3
     assert {node.op_type for node in onnx.load(target).graph.node} == {"Abs", "Conv", "Relu"}
     np.testing.assert_array_equal(run(target, samples[0]), run(source, samples[0]))
+
+
+def test_16_bits_are_made_without_a_whole_model_in_one_message(source, samples, tmp_path, monkeypatch):
+    def refuse(model):
+        raise ValueError("Failed to serialize proto")  # as above 2 GiB, with weights in a file of their own
+
+    monkeypatch.setattr(float16, "infer_shapes", refuse)
+    apart, target = tmp_path / "apart.onnx", tmp_path / "fp16.onnx"
+    onnx.save(onnx.load(source), apart, save_as_external_data=True, location="apart.onnx.data", size_threshold=0)
+    halve(apart, target)
+    stored = {tensor.name: tensor.data_type for tensor in onnx.load(target, load_external_data=False).graph.initializer}
+    assert stored == dict.fromkeys(NAMES, TensorProto.FLOAT16)
+    exact = run(source, samples[0])
+    np.testing.assert_allclose(run(target, samples[0]), exact, atol=5e-3 * np.abs(exact).max())
+    assert not list(tmp_path.glob("tmp*"))

@@ -65,3 +65,14 @@ def test_unknown_targets_and_precisions_are_named(tmp_path):
     precision = SimpleNamespace(quantization="int8")
     with pytest.raises(EdgeSamError, match="coreml is not written in int8, but in float32 or fp16"):
         targets.find_target("coreml").write(None, tmp_path / "model", precision)
+
+
+def test_a_size_is_of_the_file_and_of_its_own_weights(tmp_path):
+    for name, size in (
+        ("model.xml", 1), ("model.bin", 10), ("model.onnx", 100), ("model.onnx.data", 1000), ("model.pt2", 10_000),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "model.mlpackage" / "Data").mkdir(parents=True)
+    (tmp_path / "model.mlpackage" / "Data" / "weights.bin").write_bytes(bytes(7))
+    sizes = {"model.xml": 11, "model.onnx": 1100, "model.pt2": 10_000, "model.mlpackage": 7}
+    assert {name: targets.stored_bytes(tmp_path / name) for name in sizes} == sizes

@@ -1,11 +1,14 @@
 """Every target that runs here, against PyTorch; each file is written once and looked at from several sides."""
 
+import copy
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from edge_sam.export.run import ExportReport, ExportRequest, describe, export
+from edge_sam.export import run
+from edge_sam.export.run import ExportReport, ExportRequest, MissedGateError, describe, export
 from edge_sam.runtime.graphs import GraphDescription
 from tests.export.conftest import SIZE
 
@@ -67,3 +70,43 @@ def test_one_part_is_compared_and_timed_alone(sam, pictures, tmp_path):
             "torchscript": steps,
         }
         assert str(report.parity_file) in describe(report)
+
+
+@pytest.mark.parametrize("factor", [-1.0, float("nan")])
+def test_a_wrong_decoder_misses_the_gate(factor, sam, pictures, tmp_path, monkeypatch):
+    wrong, plain = copy.deepcopy(sam), run.decoder_graph
+    with torch.no_grad():
+        wrong.mask_decoder.mask_tokens.weight.mul_(factor)
+    monkeypatch.setattr(run, "decoder_graph", lambda sam, description: plain(wrong, description))
+    with pytest.raises(MissedGateError, match=r"masks differ .* do not use these files; see .*parity\.json"):
+        exported(sam, pictures[:1], tmp_path, "torchscript")
+    found = json.loads((tmp_path / "small.torchscript.parity.json").read_text())
+    assert found["passed"] is False and found["max_miou_loss"] == 1
+    assert all((tmp_path / f"small_{part}.torchscript").is_file() for part in ("encoder", "decoder"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("quantization", "share", "difference"), [("fp16", 0.55, 0.02), ("int8", 0.8, 0.1)])
+def test_fewer_bits_stay_near_pytorch_and_say_what_they_were_judged_on(
+    quantization, share, difference, sam, pictures, tmp_path
+):
+    request = ExportRequest("onnx", tmp_path / "small", GraphDescription(SIZE), quantization=quantization)
+    calibration = pictures[1:] if quantization == "int8" else ()
+    report = export(sam, request, pictures[:1], calibration)
+    assert 0 < report.parity.max_difference["image_embeddings"] < difference
+    assert report.parity.mean_mask_iou > 0.99
+    found = json.loads(report.parity_file.read_text())
+    assert found["passed"] and found["quantization"] == quantization
+    assert found["files"]["encoder"]["bytes"] < share * 22e6 and found["files"]["decoder"]["bytes"] < 0.55 * 16e6
+    assert found["compared_on"] == "1 drawn picture"
+    assert found.get("calibrated_on") == ("1 other drawn picture" if quantization == "int8" else None)
+    assert ("warning" in found) == ("  warning: int8" in describe(report)) == (quantization == "int8")
+
+
+def test_a_comparison_names_the_folder_of_its_pictures(sam, pictures, tmp_path):
+    folder = tmp_path / "photographs"
+    request = ExportRequest("onnx", tmp_path / "small", GraphDescription(SIZE), quantization="int8", images=folder)
+    assert run._origin(request, 8, 32) == {
+        "compared_on": "8 pictures of photographs",
+        "calibrated_on": "32 other pictures of photographs",
+    }

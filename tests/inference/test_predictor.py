@@ -135,6 +135,26 @@ def test_predict_torch_answers_many_prompts_as_predict_answers_each(predictor, p
         np.testing.assert_allclose(scores[i].numpy(), one_score, atol=1e-5)
 
 
+def test_the_image_is_copied_for_no_prompt_and_the_answers_are_those_of_copies(predictor, picture, monkeypatch):
+    predictor.set_image(picture)
+    points = np.random.default_rng(1).uniform(0, 90, (16, 2, 2))
+    decoder, given = predictor.model.mask_decoder, []
+    plain = decoder.forward
+
+    def seen(embeddings, pe, sparse, dense, count):
+        given.append((embeddings, pe, sparse, dense, count))
+        return plain(embeddings, pe, sparse, dense, count)
+
+    monkeypatch.setattr(decoder, "forward", seen)
+    _, scores, low = predictor.predict(points, np.ones((16, 2)), num_multimask_outputs=4)
+    [(embeddings, pe, sparse, dense, count)] = given
+    assert len(embeddings) == len(dense) == 1 and len(sparse) == 16
+    with torch.inference_mode():
+        copied, copied_scores = plain(embeddings.repeat(16, 1, 1, 1), pe, sparse, dense.repeat(16, 1, 1, 1), count)
+    np.testing.assert_allclose(low, copied, atol=1e-5)
+    np.testing.assert_allclose(scores, copied_scores, atol=1e-5)
+
+
 def test_a_batch_is_answered_as_each_object_alone(predictor, picture):
     predictor.set_image(picture)
     points = np.array([[[30.0, 40.0], [90.0, 20.0]], [[5.0, 5.0], [0.0, 0.0]]])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from edge_sam.errors import EdgeSamError
-from edge_sam.inputs.pictures import read_picture, rgb_pixels
+from edge_sam.inputs.pictures import read_picture, read_pixels, rgb_pixels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]
@@ -106,3 +106,11 @@ def test_files_that_are_no_pictures_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(EdgeSamError, match="exceeds limit"):
         read_picture(whole)
+
+
+def test_a_file_without_certain_colours_is_named(tmp_path):
+    Image.new("F", (4, 3)).save(tmp_path / "depth.tiff")
+    with pytest.raises(EdgeSamError, match=r"depth\.tiff: an image of Pillow's mode F has no certain colours"):
+        read_pixels(tmp_path / "depth.tiff")
+    Image.fromarray(PIXELS).save(tmp_path / "whole.png")
+    assert np.array_equal(read_pixels(tmp_path / "whole.png"), PIXELS)

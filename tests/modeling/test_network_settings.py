@@ -21,11 +21,11 @@ def save(kind, folder):
     if kind == "training checkpoint":
         save_checkpoint({"model": state, "config": SETTINGS}, folder / "ckpt.pth")
         return folder / "ckpt.pth"
-    save_state(state, folder / "model.safetensors", network_settings_note(SETTINGS))
-    return folder / "model.safetensors"
+    save_state(state, folder / f"model.{kind}", network_settings_note(SETTINGS))
+    return folder / f"model.{kind}"
 
 
-@pytest.mark.parametrize("kind", ["training checkpoint", "safetensors"])
+@pytest.mark.parametrize("kind", ["training checkpoint", "safetensors", "pth"])
 def test_a_file_that_knows_its_network_is_not_taken_for_another(kind, tmp_path):
     path = save(kind, tmp_path)
     assert read_network_settings(path) == {
@@ -47,13 +47,15 @@ def test_a_file_that_does_not_tell_passes(name, tmp_path):
     expect_network_settings(tmp_path / name, SETTINGS)
 
 
-def test_a_broken_header_is_refused(tmp_path):
-    path = save("safetensors", tmp_path)
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_a_broken_note_is_refused(kind, tmp_path):
+    path = save(kind, tmp_path)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(EdgeSamError, match="truncated or corrupt"):
         read_network_settings(path)
-    save_state({"a": torch.ones(1)}, path, {"network_settings": '{"SIZE": 3}'})
-    with pytest.raises(EdgeSamError, match="unknown network settings"):
-        read_network_settings(path)
+    for note in ('{"SIZE": 3}', "{"):
+        save_state({"a": torch.ones(1)}, path, {"network_settings": note})
+        with pytest.raises(EdgeSamError, match="unknown network settings"):
+            read_network_settings(path)
     with pytest.raises(EdgeSamError, match="no such file"):
-        read_network_settings(tmp_path / "missing.safetensors")
+        read_network_settings(tmp_path / f"missing.{kind}")

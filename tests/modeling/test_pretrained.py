@@ -1,11 +1,14 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling import pretrained
+from edge_sam.modeling.checkpoints import official_state, save_state
 from edge_sam.modeling.loading import load_sam, network_of
+from edge_sam.modeling.network_recognition import Network
 from edge_sam.modeling.registry import build_sam
 from edge_sam.modeling.sam import Sam
 
@@ -64,8 +67,13 @@ def test_neither_folder_nor_repository(tmp_path, monkeypatch):
         ({"fuse": None}, "fuse is None"),
         ({"image_size": "256"}, "image_size is '256'"),
         ({"upsample_mode": "nearest"}, "upsample_mode is 'nearest'"),
-        ({"model_type": "vit_x"}, "vit_x: no such model"),
-        ({"model_type": "rep_vit_m3"}, "not the weights of this Sam"),
+        (
+            {"model_type": "rep_vit_m3"},
+            r"config\.json: says MODEL.TYPE rep_vit_m3, but model\.safetensors .* rep_vit_m1",
+        ),
+        ({"image_size": 512}, "says DATA.IMG_SIZE 512, but .* trained with 256"),
+        ({"fuse": False}, "says DISTILL.FUSE False, but .* trained with True"),
+        ({"upsample_mode": "bicubic"}, "says DISTILL.UPSAMPLE_MODE bicubic, but .* trained with bilinear"),
     ],
 )
 def test_a_wrong_configuration_is_named(content, message, folder, tmp_path):
@@ -73,6 +81,16 @@ def test_a_wrong_configuration_is_named(content, message, folder, tmp_path):
         content = json.dumps(json.loads((folder / "config.json").read_text()) | content)
     (tmp_path / "config.json").write_text(content)
     (tmp_path / "model.safetensors").hardlink_to(folder / "model.safetensors")
+    with pytest.raises(EdgeSamError, match=message):
+        Sam.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "message"), [("vit_x", "vit_x: no such model"), ("rep_vit_m3", "not the weights of this Sam")]
+)
+def test_weights_that_do_not_tell_are_of_the_model_that_the_configuration_names(model_type, message, sam, tmp_path):
+    save_state(official_state(sam), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(asdict(Network(model_type))))
     with pytest.raises(EdgeSamError, match=message):
         Sam.from_pretrained(tmp_path)
 

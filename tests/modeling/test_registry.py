@@ -4,7 +4,10 @@ import torch
 import edge_sam
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import official_state, save_state
-from edge_sam.modeling.registry import build_image_encoder, build_sam, sam_model_registry
+from edge_sam.modeling.loading import network_of
+from edge_sam.modeling.network_recognition import Network
+from edge_sam.modeling.network_settings import network_settings_note
+from edge_sam.modeling.registry import build_fresh, build_image_encoder, build_sam, sam_model_registry
 from edge_sam.modeling.repvit import RepViTImageEncoder
 from edge_sam.modeling.tiny_vit import TinyViTImageEncoder
 
@@ -42,6 +45,28 @@ def test_the_registry_loads_strictly_and_answers_in_eval_mode(tmp_path):
         assert torch.equal(loaded.state_dict()[name], tensor), name
     with pytest.raises(EdgeSamError, match="looks like an EdgeSAM checkpoint"):
         sam_model_registry["vit_t"](checkpoint=tmp_path / "edge_sam.pth")
+
+
+def test_the_registry_takes_the_network_that_the_file_tells_of(tmp_path):
+    network = Network("rep_vit_m1", 256, upsample_mode="bilinear")
+    path = tmp_path / "model.safetensors"
+    save_state(official_state(build_fresh(network)), path, network_settings_note(network.settings))
+    assert network_of(sam_model_registry["edge_sam"](checkpoint=path)) == network
+    assert network_of(build_sam("rep_vit_m1", checkpoint=path)) == network
+    with pytest.raises(EdgeSamError, match=r"trained with DATA\.IMG_SIZE 256, not 1024"):
+        sam_model_registry["edge_sam"](checkpoint=path, image_size=1024)
+    with pytest.raises(EdgeSamError, match=r"trained with DISTILL\.UPSAMPLE_MODE bilinear, not bicubic"):
+        sam_model_registry["edge_sam"](checkpoint=path, upsample_mode="bicubic")
+    with pytest.raises(EdgeSamError, match=r"trained with DISTILL\.FUSE True, not False"):
+        build_sam("rep_vit_m1", fuse=False, checkpoint=path)
+    with pytest.raises(EdgeSamError, match=r"trained with MODEL\.TYPE rep_vit_m1, not rep_vit_m2"):
+        sam_model_registry["rep_vit_m2"](checkpoint=path)
+
+
+def test_a_file_that_does_not_tell_is_taken_as_asked_for(tmp_path):
+    save_state(official_state(build_sam("rep_vit_m1")), tmp_path / "plain.pth")
+    sam = sam_model_registry["edge_sam"](checkpoint=tmp_path / "plain.pth", image_size=512, upsample_mode="bilinear")
+    assert network_of(sam) == Network("rep_vit_m1", 512, upsample_mode="bilinear")
 
 
 def test_the_registry_knows_the_names_people_use():

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from edge_sam.errors import EdgeSamError
+from edge_sam.export.parity import Parity
+from edge_sam.export.run import ExportReport, MissedGateError
 from edge_sam.web import build
 from edge_sam.web.build import MANIFEST, PageRequest, build_page
 
@@ -23,9 +25,13 @@ def exported(monkeypatch) -> list[str]:
         for part in ("encoder", "decoder"):
             files[part] = request.stem.with_name(f"{request.name}_{part}.onnx")
             files[part].write_text(f"{part} {request.quantization}")
-        for name in ("network.onnx.parity.json", *others):
+        for name in others:
             (request.stem.parent / name).write_text("")
-        return SimpleNamespace(files=files, parity=SimpleNamespace(mean_mask_iou=0.9995))
+        request.parity_file.write_text(f"compared on {request.images}")
+        report = ExportReport(files, Parity(1, 24, {}, 0.9995, 0.99, {}), {}, {}, request.parity_file)
+        if request.max_miou_loss < report.parity.miou_loss:
+            raise MissedGateError(report, request.max_miou_loss)
+        return report
 
     monkeypatch.setattr(build, "export", export)
     monkeypatch.setattr(build.onnxruntime_web, "runtime_files", lambda source: RUNTIME)
@@ -46,6 +52,21 @@ def test_the_folder_holds_the_page_and_the_hashes_of_what_it_loads(exported, tmp
     page = (folder / "index.html").read_text()
     for name in ("style.css", "main.js"):
         assert f'"page/{name}"' in page and (folder / "page" / name).is_file()
+
+
+def test_the_comparison_is_kept_in_the_folder(exported, tmp_path):
+    page = tmp_path / "page"
+    report = build_page(SAM, PageRequest(page, "small", images=Path("photographs")), [])
+    assert report.parity_file.read_text() == "compared on photographs" and report.parity_file.is_relative_to(page)
+    assert report.files == {part: page / "network" / f"{part}.onnx" for part in ("encoder", "decoder")}
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+def test_the_comparison_of_a_missed_gate_stays_beside_the_folder(exported, tmp_path):
+    kept = tmp_path / "page.parity.json"
+    with pytest.raises(EdgeSamError, match=f"see {kept}$"):
+        build_page(SAM, PageRequest(tmp_path / "page", "small", max_miou_loss=0), [])
+    assert kept.read_text() == "compared on None" and not (tmp_path / "page").exists()
 
 
 def test_nothing_is_loaded_from_elsewhere(exported, tmp_path):

@@ -1,6 +1,7 @@
 """The demo on a server, where Gradio is installed (`pip install 'edge-sam[web-demo]'`)."""
 
 import argparse
+import base64
 import importlib.util
 import io
 import json
@@ -47,9 +48,9 @@ def upload(address, content):
     return httpx.post(f"{address}gradio_api/upload", files={"files": ("a.png", content)}, timeout=60)
 
 
-def embed(address, path) -> str:
+def embed(address, path, **more) -> str:
     """Ask the server to embed a file, and return the name of the event that comes back."""
-    data = [{"path": str(path), "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}]
+    data = [{"path": path and str(path), "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}, **more}]
     asked = httpx.post(f"{address}gradio_api/call/embed", json={"data": data}, timeout=60)
     answer = httpx.get(f"{address}gradio_api/call/embed/{asked.json()['event_id']}", timeout=60).text
     return answer.splitlines()[0].removeprefix("event: ")
@@ -61,6 +62,43 @@ def test_uploads_are_taken_up_to_a_size(app, address):
     assert answer.status_code == 200
     assert embed(address, answer.json()[0]) == "complete"
     assert upload(address, bytes(app.LARGEST_UPLOAD + 2**20)).status_code == 413
+
+
+@pytest.mark.slow
+def test_no_picture_is_taken_out_of_an_event(address):
+    url = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
+    assert embed(address, None, url=url) == "error"
+    inside = upload(address, png()).json()[0]
+    assert embed(address, inside, url=f"{address}gradio_api/file={inside}") == "complete"  # as the page asks
+
+
+@pytest.mark.slow
+def test_no_picture_is_fetched(address, tmp_path, monkeypatch):
+    fetched = []
+
+    async def fetch(url, **_):
+        fetched.append(url)
+        (tmp_path / "fetched.png").write_bytes(png())
+        return str(tmp_path / "fetched.png")
+
+    monkeypatch.setattr(gradio.processing_utils, "async_ssrf_protected_download", fetch)
+    for url in ("http://example.org/huge.png", "HTTPS://example.org/huge.png"):
+        assert embed(address, url) == "error"
+    assert fetched == []
+
+
+@pytest.mark.slow
+def test_long_requests_are_refused_wherever_they_go(app, address):
+    def pieces():
+        for _ in range(app.LARGEST_REQUEST // 2**20 + 1):
+            yield bytes(2**20)
+
+    whole = bytes(app.LARGEST_REQUEST + 1)
+    for path in ("call/embed", "queue/join"):
+        for content in (whole, pieces()):  # with its length said before, and without
+            headers = {"content-type": "application/json"}
+            assert httpx.post(f"{address}gradio_api/{path}", content=content, headers=headers).status_code == 413, path
+    assert upload(address, png()).status_code == 200
 
 
 @pytest.mark.slow

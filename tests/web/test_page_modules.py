@@ -159,3 +159,55 @@ def test_every_change_can_be_undone_and_answers_stay_with_their_prompts(in_node)
         [[1, 1, False]],
         [[1, 0, False]],
     ]
+
+
+FAILING_GPU = """
+    const { Network } = await import("./network.js");
+    const { SteadyNetwork } = await import("./steady_network.js");
+    class Tensor { constructor(type, data, dims) { Object.assign(this, { data, dims }); } }
+    const done = [];
+    function opened(backend) {
+      done.push(`open ${backend}`);
+      if (backend === "webgpu" && fails === "start") throw new Error("no adapter");
+      const value = (stage) => backend === "webgpu" && fails === stage ? NaN : 1;
+      const run = (stage, answer) => ({ run: async (inputs) => {
+        if (backend === "webgpu" && fails === `${stage} throws`) throw new Error("device lost");
+        done.push(`${stage} ${backend}`);
+        return answer(inputs);
+      } });
+      const network = Object.assign(new Network(), { ort: { Tensor }, backend, threads: 1, imageSize: 8 });
+      network.encoder = run("encode", ({ images }) => (
+        { image_embeddings: { data: Float32Array.of(images.data[0], value("encode")) } }));
+      network.decoder = run("decode", ({ image_embeddings: { data } }) => ({
+        low_res_masks: { data: new Float32Array(16).fill(data[0]).fill(value("logits"), 15) },
+        iou_predictions: { data: Float32Array.of(0, 0, value("scores"), data[0]) },
+      }));
+      return network;
+    }
+    console.warn = () => {};
+    const steady = await SteadyNetwork.open(async (backend) => opened(backend), "webgpu", mayFallBack);
+    await steady.embed(new Float32Array(192).fill(5));
+    const ask = () => steady.decode(new Float32Array(2), new Float32Array(1));
+    const answers = [await ask(), await ask()];
+    return { done, backend: steady.backend, scores: answers.map(({ scores }) => [...scores]) };
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "first"),
+    [
+        ("nothing", None),
+        ("start", ["open webgpu"]),
+        ("encode", ["open webgpu", "encode webgpu"]),
+        ("encode throws", ["open webgpu"]),
+        ("logits", ["open webgpu", "encode webgpu", "decode webgpu"]),
+        ("scores", ["open webgpu", "encode webgpu", "decode webgpu"]),
+        ("decode throws", ["open webgpu", "encode webgpu"]),
+    ],
+)
+def test_where_a_gpu_fails_the_processor_goes_on(in_node, fails, first):
+    found = in_node(FAILING_GPU, fails=fails, mayFallBack=True)
+    backend = "webgpu" if first is None else "wasm"
+    rest = [f"open {backend}", f"encode {backend}", f"decode {backend}", f"decode {backend}"]
+    assert found["done"] == [*(first or []), *rest] and found["backend"] == backend
+    assert found["scores"] == [[0, 0, 1, 5]] * 2

@@ -136,6 +136,16 @@ function prompt(change) {
   else if (picture) say(picture.trouble ?? "One moment: the photograph is still being looked at.", Boolean(picture.trouble));
 }
 
+async function decode(prompts) {
+  try {
+    const { planes, scores, backend: used, threads } = await segmenter.ask("decode", { prompts });
+    describeNetwork({ backend: used, threads }); // a GPU may have failed
+    return { planes, scores };
+  } finally {
+    hideProgress(); // of another backend that was loaded
+  }
+}
+
 const asked = new WeakSet();
 
 async function answer({ prompts }) {
@@ -143,7 +153,7 @@ async function answer({ prompts }) {
   asked.add(prompts);
   const { answers } = session;
   try {
-    answers.set(prompts, await segmenter.ask("decode", { prompts }));
+    answers.set(prompts, await decode(prompts));
   } catch (error) {
     asked.delete(prompts);
     say(error.message, true);
@@ -170,7 +180,7 @@ async function preview(place) {
   const shown = picture;
   try {
     const prompts = { points: [{ ...place, label: 1 }], box: null };
-    const { planes } = await segmenter.ask("decode", { prompts });
+    const { planes } = await decode(prompts);
     if (hovered && picture === shown && isEmpty(session.current.prompts)) {
       stage.show({ preview: { id: session.selected, logits: planes[0] } });
     }

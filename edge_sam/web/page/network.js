@@ -56,10 +56,7 @@ export class Network {
   async encode(input) {
     const images = new this.ort.Tensor("float32", input, [1, 3, this.imageSize, this.imageSize]);
     const { image_embeddings: embedding } = await this.encoder.run({ images });
-    // A NaN anywhere makes the sum one: some GPU drivers compute nonsense and say nothing.
-    if (!Number.isFinite(embedding.data.reduce((sum, value) => sum + value, 0))) {
-      throw new Error(`${this.backend} gave values that are no numbers`);
-    }
+    this.#expectNumbers(embedding.data);
     return embedding;
   }
 
@@ -76,7 +73,16 @@ export class Network {
       mask_input: new Tensor("float32", new Float32Array(side * side), [1, 1, side, side]),
       has_mask_input: new Tensor("float32", new Float32Array(1), [1]),
     });
+    this.#expectNumbers(masks.data);
+    this.#expectNumbers(scores.data);
     const planes = Array.from({ length: MASKS }, (_, i) => masks.data.slice(i * side * side, (i + 1) * side * side));
     return { planes, scores: scores.data.slice() };
+  }
+
+  /** A NaN anywhere makes the sum one: some GPU drivers compute nonsense and say nothing. */
+  #expectNumbers(values) {
+    if (!Number.isFinite(values.reduce((sum, value) => sum + value, 0))) {
+      throw new Error(`${this.backend} gave values that are no numbers`);
+    }
   }
 }

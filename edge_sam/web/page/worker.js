@@ -7,6 +7,7 @@ import { promptPoints } from "./network_input.js";
 import { readPicture } from "./picture.js";
 import { maskAsPng } from "./png.js";
 import { cocoFile } from "./run_length.js";
+import { SteadyNetwork } from "./steady_network.js";
 
 const base = new URL("../", import.meta.url);
 let manifest, network, picture;
@@ -15,7 +16,7 @@ const answers = {
   /** Load the network; `backend` is null to take the best there is. */
   async load({ backend }) {
     manifest = await readManifest();
-    await openNetwork(backend ?? (await preferredBackend()), !backend);
+    network = await SteadyNetwork.open(openNetwork, backend ?? (await preferredBackend()), !backend);
     void forgetOtherFiles(base, Object.keys(manifest.runtimes).flatMap((name) => neededFiles(manifest, name)));
     return { name: manifest.name, backend: network.backend, threads: network.threads };
   },
@@ -27,18 +28,19 @@ const answers = {
     const { input, originalSize, inputSize } = await readPicture(file, manifest);
     report("encode");
     const started = performance.now();
-    const embedding = await encoded(input);
+    await network.embed(input);
     const geometry = { lowSide: network.lowSide, imageSize: network.imageSize, inputSize };
-    picture = { embedding, originalSize, geometry };
+    picture = { originalSize, geometry };
     const { backend, threads } = network;
     return { geometry, milliseconds: performance.now() - started, backend, threads };
   },
 
   /** Decode the prompts of one object: {points, box} in pixels of the picture. */
   async decode({ prompts }) {
-    const { embedding, originalSize, geometry } = picture;
+    const { originalSize, geometry } = picture;
     const { coordinates, labels } = promptPoints(prompts, originalSize, geometry.inputSize);
-    return network.decode(embedding, coordinates, labels);
+    const answer = await network.decode(coordinates, labels);
+    return { ...answer, backend: network.backend, threads: network.threads };
   },
 
   /** Return the mask of logits as a PNG of the picture's size. */
@@ -63,26 +65,8 @@ async function readManifest() {
   return read;
 }
 
-async function openNetwork(backend, mayFallBack) {
-  try {
-    network = await Network.open(manifest, base, backend, (stage, share) => report(stage, share));
-  } catch (error) {
-    if (backend === "wasm" || !mayFallBack) throw error;
-    console.warn("WebGPU failed, going on with WebAssembly:", error);
-    network = await Network.open(manifest, base, "wasm", (stage, share) => report(stage, share));
-  }
-}
-
-async function encoded(input) {
-  try {
-    return await network.encode(input);
-  } catch (error) {
-    if (network.backend === "wasm") throw error;
-    console.warn("WebGPU failed, going on with WebAssembly:", error);
-    await openNetwork("wasm", false);
-    report("encode");
-    return network.encode(input);
-  }
+function openNetwork(backend) {
+  return Network.open(manifest, base, backend, report);
 }
 
 function report(stage, share = null) {

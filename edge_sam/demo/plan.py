@@ -53,7 +53,7 @@ FULL = Plan(
     name="full", train_images=320, val_images=40, instances=16, curve_images=10, batch_size=8, phase_1_epochs=5,
     phase_2_epochs=1, prompts=8, examples=12,
     seconds={
-        "synth train": 25, "synth val": 8, "embed": 40, "phase 1": 210, "convert phase 1": 6, "phase 2": 180,
+        "synth train": 22, "synth val": 7, "embed": 22, "phase 1": 195, "convert phase 1": 6, "phase 2": 125,
         "convert phase 2": 6, "evaluate teacher": 30, "evaluate phase 1": 30, "evaluate phase 2": 30, "report": 12,
     },
 )  # fmt: skip

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PHASE_1 = "rep_vit_m1_fuse_sa_distill"
 PHASE_2 = "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill"
 FROM_SCRATCH, FINE_TUNING, DECODER_ALONE = (
-    f"supervised/{name}" for name in ("lab_teacher", "finetune_edge_sam", "finetune_decoder")
+    f"supervised/{name}" for name in ("lab_teacher_crops", "finetune_edge_sam", "finetune_decoder")
 )
 
 

@@ -26,9 +26,9 @@ class Points(nn.Module):
     def forward(self, points, boxes, masks):
         assert boxes is None and masks is None
         if points is None:
-            return None, None
+            return None, self.no_mask_embed.weight
         assert (points[1] == 1).all()
-        return points[0], None
+        return points[0], self.no_mask_embed.weight.expand(len(points[0]), 1)
 
     def get_dense_pe(self):
         return None

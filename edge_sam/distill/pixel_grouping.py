@@ -27,7 +27,7 @@ def grouping_logits(features: Tensor, coverage: Tensor, image_index: Tensor) -> 
     """
     pixels = F.normalize(features.float(), dim=1).flatten(2)[image_index]
     prototype = F.normalize(pixels @ coverage.float().flatten(2).transpose(1, 2), dim=1)
-    cosine = (prototype.transpose(1, 2) @ pixels).unflatten(2, features.shape[-2:])
+    cosine = torch.unflatten(prototype.transpose(1, 2) @ pixels, 2, features.shape[-2:])
     return SHARPNESS * (cosine - THRESHOLD)
 
 

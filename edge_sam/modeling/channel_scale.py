@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class ChannelScale(nn.Conv2d):
     """A depthwise 1x1 convolution without bias: each channel times its weight.
 
-    The same numbers as the convolution, whose kernel on a CPU goes through the channels one by one and took a third of
-    a training step (``benchmarks/training_steps.py``).
+    The same numbers as the convolution, whose kernel on a CPU goes through the channels one by one and took a quarter
+    of an encoder's forward and backward pass (``benchmarks/training_steps.py``).
     """
 
     @classmethod

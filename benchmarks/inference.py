@@ -6,6 +6,7 @@ python -m benchmarks.inference [--checkpoint FILE] [--image-size 1024] [--repeat
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def _encoder(sam: Sam, repeats: int) -> Iterator[Measurement]:
     """Time one picture in the unfolded encoder, which is the baseline of all others, and in the others."""
     images = torch.randn(1, 3, sam.image_size, sam.image_size, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        forms = {"folded": _torch_encoder(folded(sam.image_encoder), images), **_onnx_encoders(sam, Path(folder))}
+        lean = folded(sam.image_encoder)
+        forms = {"folded": _torch_encoder(lean, images)}
+        forms["folded, channels last"] = _torch_encoder(deepcopy(lean).to(memory_format=torch.channels_last), images)
+        forms |= _onnx_encoders(sam, Path(folder))
         baseline = 1000 * median_seconds(_torch_encoder(sam.image_encoder, images), repeats)
         for name, form in forms.items():
             what = f"encode a picture, {name}, {sam.image_size} px"

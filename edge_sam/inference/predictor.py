@@ -213,12 +213,11 @@ class SamPredictor:
         return (coordinates.double() * coordinates.new_tensor(ratio, dtype=torch.float64)).float()
 
     def _inference_encoder(self) -> nn.Module:
-        # In its own layout of memory: channels last is 2 % faster on a CPU, and rounds four times as much.
         encoder = self.model.image_encoder
         if not any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()):
             return encoder
         if self._encoder is None or next(self._encoder.parameters()).device != self.device:
-            self._encoder = folded(encoder)
+            self._encoder = folded(encoder).to(memory_format=torch.channels_last)
         return self._encoder
 
     def _mask_input_side(self) -> int:

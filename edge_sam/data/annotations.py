@@ -137,6 +137,18 @@ def parse_annotations(content: bytes) -> ImageAnnotations:
     )
 
 
+def expect_size(found: tuple[int, int], annotated: tuple[int, int]) -> None:
+    """Insist that a picture is of the size that its annotation file gives; both are (height, width).
+
+    Raises:
+        BrokenSample: it is not.
+    """
+    if found != annotated:
+        raise BrokenSample(
+            f"image is {found[1]} x {found[0]} pixels, its annotation file speaks of {annotated[1]} x {annotated[0]}"
+        )
+
+
 def _sound_annotations(entries: list[Any], size: tuple[int, int]) -> tuple[list[Annotation], list[str]]:
     totals = compressed_totals([_compressed_text(entry) for entry in entries])
     annotations, refused = [], []

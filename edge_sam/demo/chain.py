@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from edge_sam.demo.child_process import run_child
 from edge_sam.demo.journal import Journal
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
@@ -170,9 +170,9 @@ class Chain:
             print("done before", flush=True)
             return
         with self.journal.timed(step, command):
-            done = subprocess.run([*_PROGRAMS[program], *words], cwd=ROOT, check=False)
-            if done.returncode:
-                raise EdgeSamError(f"{words[0]} ended with status {done.returncode}; its own message is above")
+            status = run_child([*_PROGRAMS[program], *words], ROOT)
+            if status:
+                raise EdgeSamError(f"{words[0]} ended with status {status}; its own message is above")
 
 
 def network_of(teacher: Path) -> dict[str, Any]:

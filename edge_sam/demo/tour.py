@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_sam.atomic_writing import write_atomically
-from edge_sam.demo.chain import ROOT, Chain, network_of, typed
+from edge_sam.demo.chain import ROOT, Chain, expect_teacher, typed
 from edge_sam.demo.given_data import check_data
 from edge_sam.demo.outcome import MODELS, Outcome
 from edge_sam.demo.plan import Plan
@@ -38,7 +38,7 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
 
     Args:
         data: folder in SA-1B layout with a train and a val split; None draws pictures into ``output``.
-        teacher: EdgeSAM-format checkpoint whose file tells its network.
+        teacher: a whole model whose file tells its network.
         output: where everything goes; a second call goes on from what is there.
         plan: how much is done.
 
@@ -51,7 +51,7 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
     """
     if not (ROOT / "training").is_dir():
         raise EdgeSamError(f"{ROOT} holds no training/ folder: the demo runs from a clone of the repository")
-    network_of(teacher)  # the first thing that can be wrong
+    expect_teacher(teacher)  # the first thing that can be wrong
     given = [f"drawn with seeds {TRAIN_SEED} and {VAL_SEED}"]
     if data is not None:
         train = check_data(data, "train", plan.train_images, plan.batch_size)

@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from edge_sam.arguments import add_run_arguments, config_from_arguments
 from edge_sam.demo import chain as chain_module
 from edge_sam.demo.chain import ROOT, Chain, typed
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.run import build_parser
-from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.checkpoints import file_sha256, save_state
+from edge_sam.modeling.network_settings import network_settings_note
 
 
 @pytest.fixture
@@ -45,6 +47,14 @@ def chain(tmp_path):
         tmp_path / "data", tmp_path / "teacher.safetensors", tmp_path / "out", teacher_type="rep_vit_m2",
         upsample_mode="bicubic", train_images=20,
     )  # fmt: skip
+
+
+def test_a_chain_has_what_the_file_tells_of_its_network_and_defaults_for_the_rest(tmp_path):
+    told = {"MODEL": {"TYPE": "rep_vit_m2"}, "DATA": {"IMG_SIZE": 512}}
+    file = tmp_path / "teacher.safetensors"
+    save_state({"a": torch.zeros(1)}, file, network_settings_note(told))
+    found = Chain.for_teacher(tmp_path, file, tmp_path, seed=3)
+    assert (found.teacher_type, found.image_size, found.upsample_mode, found.seed) == ("rep_vit_m2", 512, "bilinear", 3)
 
 
 def config_of(command: list[str]):

@@ -10,7 +10,7 @@ from edge_sam.demo.chain import ROOT
 from edge_sam.demo.plan import FULL, QUICK
 from edge_sam.demo.tour import run_tour
 from edge_sam.errors import EdgeSamError
-from edge_sam.modeling.checkpoints import official_state, save_state
+from edge_sam.modeling.checkpoints import official_state, read_state, save_state, split_state
 from edge_sam.modeling.network_settings import network_settings_note
 from edge_sam.modeling.registry import build_sam
 from tests.synthetic import write_sa1b
@@ -72,6 +72,14 @@ def test_a_teacher_that_does_not_tell_its_network_is_refused(tmp_path):
     save_state({"a": torch.zeros(1)}, tmp_path / "teacher.pth")
     with pytest.raises(EdgeSamError, match=r"teacher\.pth: does not tell its DATA\.IMG_SIZE, DISTILL\.FUSE"):
         run_tour(None, tmp_path / "teacher.pth", tmp_path / "out", QUICK)
+
+
+def test_an_encoder_alone_is_no_teacher(tmp_path, teacher):
+    encoder = split_state(read_state(teacher))["image_encoder"]
+    save_state(encoder, tmp_path / "encoder.safetensors", network_settings_note(NETWORK))
+    with pytest.raises(EdgeSamError, match=r"encoder\.safetensors: holds no prompt encoder and no mask decoder: a teach"):
+        run_tour(None, tmp_path / "encoder.safetensors", tmp_path / "out", QUICK)
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_few_images_are_refused_before_anything_is_written(tmp_path, teacher):

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.demo.chain import ROOT, Chain, expect_teacher, typed
-from edge_sam.demo.given_data import check_data
+from edge_sam.demo.given_data import check_data, expect_unseen
 from edge_sam.demo.outcome import MODELS, Outcome
 from edge_sam.demo.plan import Plan
 from edge_sam.demo.report import write_report
@@ -56,7 +56,8 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
     if data is not None:
         train = check_data(data, "train", plan.train_images, plan.batch_size)
         val = check_data(data, "val", plan.val_images, 1)
-        plan = plan.for_images(train.usable)
+        expect_unseen(data, train, val)
+        plan = plan.for_images(len(train.pictures))
         given = [str(typed(data)), train.sha256, val.sha256]
     _claim(output, {"teacher": file_sha256(teacher), "sizes": plan.sizes(), "data": given})
     chain = Chain.for_teacher(

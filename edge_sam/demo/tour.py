@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,10 +20,17 @@ from edge_sam.demo.report import write_report
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
 
+OUTPUTS = ("data", "teacher_embed", "output", "evaluation", "steps.jsonl", "report.html")
+"""What a tour writes beside ``tour.json``; ``data`` only where it draws."""
+
 LAB_TEACHER = ROOT / "lab_teacher" / "lab_teacher_256.safetensors"
 
 TRAIN_SEED, VAL_SEED = 71, 72
 """Of the pictures that are drawn where none are given: other ones than the lab teacher learnt from."""
+
+
+_SAVE_STEPS = 20
+"""So many steps, at most, are lost where a phase is killed."""
 
 
 _SKIPPED = 1.0
@@ -59,7 +67,8 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
         expect_unseen(data, train, val)
         plan = plan.for_images(len(train.pictures))
         given = [str(typed(data)), train.sha256, val.sha256]
-    _claim(output, {"teacher": file_sha256(teacher), "sizes": plan.sizes(), "data": given})
+    identity = {"teacher": file_sha256(teacher), "sizes": plan.sizes(), "data": given}
+    _claim(output, identity, OUTPUTS if data is None else OUTPUTS[1:])
     chain = Chain.for_teacher(
         data or output / "data", teacher, output,
         train_images=plan.train_images, announce=_Announcer(plan, draws=data is None),
@@ -80,15 +89,15 @@ def _walk(chain: Chain, plan: Plan, draws: bool) -> Outcome:
     chain.embed()
     shared = (
         "VALIDATION.NUM_IMAGES", str(plan.curve_images), "VALIDATION.NUM_INSTANCES", str(plan.instances),
-        "PRINT_FREQ", "5", "TRAIN.LR_SCALE_BY_BATCH", "False",
+        "PRINT_FREQ", "5", "TRAIN.SAVE_STEPS", str(_SAVE_STEPS), "TRAIN.LR_SCALE_BY_BATCH", "False",
     )  # fmt: skip
     phase_1 = chain.phase_1(
-        "demo", plan.batch_size, plan.phase_1_epochs, *shared,
+        "demo", plan.batch_sizes["phase 1"], plan.phase_1_epochs, *shared,
         "TRAIN.WARMUP_EPOCHS", "1", "TRAIN.BASE_LR", "1.5e-3",
     )  # fmt: skip
     student_1 = chain.convert(phase_1)
     phase_2 = chain.phase_2(
-        "demo", plan.batch_size // 2, plan.phase_2_epochs, phase_1, *shared,
+        "demo", plan.batch_sizes["phase 2"], plan.phase_2_epochs, phase_1, *shared,
         "TRAIN.BASE_LR", "1e-4", "TRAIN.MIN_LR", "1e-5", "DISTILL.MAX_ALLOWED_PROMPTS", str(plan.prompts),
     )  # fmt: skip
     student_2 = chain.convert(phase_2)
@@ -97,18 +106,30 @@ def _walk(chain: Chain, plan: Plan, draws: bool) -> Outcome:
     return Outcome(chain, plan, draws, models, evaluations, {"phase 1": phase_1.parent, "phase 2": phase_2.parent})
 
 
-def _claim(output: Path, identity: dict[str, Any]) -> None:
-    """Insist that ``output`` is of this tour: results of another one must not be taken for its own."""
+def _claim(output: Path, identity: dict[str, Any], outputs: Sequence[str]) -> None:
+    """Insist that ``output`` is of this tour: results of another one must not be taken for its own.
+
+    Nor may a file of something else be written over: where no tour was before, there is nothing of the names in
+    ``outputs``.
+    """
     note = output / "tour.json"
     try:
         if note.is_file():
             found = json.loads(note.read_text())
+            if not isinstance(found, dict):
+                raise ValueError(f"{note.name} is not a tour's")
             changed = [key for key in identity if found.get(key) != identity[key]]
             if changed:
                 raise EdgeSamError(
                     f"{output}: holds a tour with other {' and '.join(changed)}: choose another --output, or delete it"
                 )
             return
+        foreign = [name for name in outputs if (output / name).exists()]
+        if foreign:
+            raise EdgeSamError(
+                f"{output}: holds {' and '.join(foreign)}, not of a tour, which would be written over: choose another "
+                "--output"
+            )
         output.mkdir(parents=True, exist_ok=True)
         write_atomically(note, json.dumps(identity, indent=2) + "\n")
     except (OSError, ValueError) as error:

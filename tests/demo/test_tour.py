@@ -8,7 +8,7 @@ import torch
 from edge_sam.cli import main
 from edge_sam.demo.chain import ROOT
 from edge_sam.demo.plan import FULL, QUICK
-from edge_sam.demo.tour import run_tour
+from edge_sam.demo.tour import OUTPUTS, run_tour
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import official_state, read_state, save_state, split_state
 from edge_sam.modeling.network_settings import network_settings_note
@@ -44,9 +44,12 @@ def test_the_quick_demo_goes_from_nothing_to_the_page_and_resumes(tmp_path, teac
     ]  # fmt: skip
     commands = re.findall(r"^\$ (.*)$", said, flags=re.MULTILINE)
     assert [f"[{number}/11]" for number in range(1, 12)] == re.findall(r"^\[\d+/11\]", said, flags=re.MULTILINE)
+    assert sum("TRAIN.SAVE_STEPS 20" in command for command in commands) == 2
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count('<figure class="example">') == QUICK.examples
     assert page.count("<pre tabindex") == len(commands) + 1  # and how the student is used
+
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*OUTPUTS, "tour.json"}
 
     (tmp_path / "out" / "report.html").unlink()
     lost = next((tmp_path / "out" / "evaluation").glob("phase_2*.json"))
@@ -80,6 +83,21 @@ def test_an_encoder_alone_is_no_teacher(tmp_path, teacher):
     with pytest.raises(EdgeSamError, match=r"encoder\.safetensors: holds no prompt encoder and no mask decoder: "):
         run_tour(None, tmp_path / "encoder.safetensors", tmp_path / "out", QUICK)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_is_not_of_a_tour_is_not_written_over(tmp_path, teacher, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(EdgeSamError, match=rf"holds {name}, not of a tour, which would be written over"):
+        run_tour(None, teacher, tmp_path, QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "null", "{"])
+def test_a_note_that_is_no_tour_s_is_refused(tmp_path, teacher, content):
+    (tmp_path / "tour.json").write_text(content)
+    with pytest.raises(EdgeSamError, match=r"cannot be used \(.*\); --output names another place"):
+        run_tour(None, teacher, tmp_path, QUICK)
 
 
 def test_too_few_images_are_refused_before_anything_is_written(tmp_path, teacher):

@@ -71,7 +71,7 @@ def check_data(root: Path, split: str, images: int, at_least: int) -> Checked:
 
 
 def expect_unseen(root: Path, train: Checked, val: Checked) -> None:
-    """Insist that no image that is learnt from is measured on.
+    """Insist that no picture that is learnt from is measured on.
 
     Args:
         root: the folder, for the error.
@@ -79,18 +79,15 @@ def expect_unseen(root: Path, train: Checked, val: Checked) -> None:
         val: and in the other.
 
     Raises:
-        EdgeSamError: a name, or the very same picture, is in both.
+        EdgeSamError: the very same picture is in both.
     """
     learnt = {picture: name for name, picture in train.pictures.items()}
-    twice = [
-        f"{name} of val is {learnt.get(picture, name)} of train"
-        for name, picture in val.pictures.items()
-        if picture in learnt or name in train.pictures
-    ]
-    if twice:
+    both = {name: learnt[picture] for name, picture in val.pictures.items() if picture in learnt}
+    if both:
+        listed = _listed([f"{name} of val is {of_train} of train" for name, of_train in both.items()])
         raise EdgeSamError(
-            f"{root}: {len(twice)} of {len(val.pictures)} images to measure on are learnt from, too, by their name or "
-            f"by their content: give val names and pictures that train has not: {_listed(twice)}"
+            f"{root}: {len(both)} of {len(val.pictures)} images to measure on are learnt from, too; give val pictures "
+            f"that train has not: {listed}"
         )
 
 

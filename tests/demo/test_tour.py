@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from shutil import copyfile
 
 import pytest
 import torch
@@ -109,6 +110,8 @@ def test_too_few_images_are_refused_before_anything_is_written(tmp_path, teacher
 
 def test_given_images_that_are_broken_or_in_both_splits_are_refused_before_anything_is_written(tmp_path, teacher):
     data = write_sa1b(write_sa1b(tmp_path / "data", "train", QUICK.batch_size), "val", 1)
+    for kind, ending in (("images", "jpg"), ("annotations", "json")):
+        copyfile(data / kind / "train" / f"sa_0_000.{ending}", data / kind / "val" / f"sa_0_000.{ending}")
     with pytest.raises(EdgeSamError, match=r"1 of 1 images to measure on are learnt from, too"):
         run_tour(data, teacher, tmp_path / "out", QUICK)
     (data / "images" / "train" / "sa_0_000.jpg").write_bytes(b"no image")

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.distillation import Report, markdown_table
 from edge_sam.arguments import run_command
-from edge_sam.demo.chain import Chain
+from edge_sam.demo.chain import Chain, expect_teacher
 
 SETTINGS = ("VALIDATION.NUM_IMAGES", "0", "TRAIN.LR_SCALE_BY_BATCH", "False")
 PHASE_1 = (*SETTINGS, "TRAIN.WARMUP_EPOCHS", "1", "TRAIN.BASE_LR", "1.5e-3")
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = (chosen.data, chosen.teacher, chosen.output)
     measured = (chosen.images, chosen.instances)
     settings: dict[str, Any] = {"train_images": chosen.train_images}
+    expect_teacher(chosen.teacher)
     chain = Chain.for_teacher(*paths, **settings)
     chain.embed()
     models: dict[str, list[Report]] = {"teacher": [chain.evaluate(chain.teacher, *measured)]}

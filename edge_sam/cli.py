@@ -133,7 +133,9 @@ def _add_demo(commands: "Commands[argparse.ArgumentParser]") -> None:
         "demo", help="the whole guide in ten minutes, and a page about what came out; resumes", allow_abbrev=False
     )
     demo.add_argument("--data", type=Path, metavar="DIR", help="your images in SA-1B layout (default: drawn ones)")
-    demo.add_argument("--teacher", type=Path, metavar="FILE", help="a SAM-format file (default: the lab teacher)")
+    demo.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="a file of scripts/convert_weights.py (default: the lab teacher)"
+    )
     demo.add_argument("--output", type=Path, metavar="DIR", help="default: demo_output, with --quick demo_output/quick")
     demo.add_argument("--quick", action="store_true", help="two minutes: shows that it works, not what it is worth")
     demo.set_defaults(run=_demo)

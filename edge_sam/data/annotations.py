@@ -1,10 +1,10 @@
 """One annotation file of SA-1B: the masks of one image, with their boxes and points.
 
-Nothing is decoded while reading; what is wrong is found from sizes and run lengths.
+No mask is made while reading; what is wrong is found from sizes and run lengths.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -137,13 +137,24 @@ def parse_annotations(content: bytes) -> ImageAnnotations:
     )
 
 
+def expect_size(found: tuple[int, int], annotated: tuple[int, int]) -> None:
+    """Insist that a picture is of the size that its annotation file gives; both are (height, width).
+
+    Raises:
+        BrokenSample: it is not.
+    """
+    if found != annotated:
+        raise BrokenSample(
+            f"image is {found[1]} x {found[0]} pixels, its annotation file speaks of {annotated[1]} x {annotated[0]}"
+        )
+
+
 def _sound_annotations(entries: list[Any], size: tuple[int, int]) -> tuple[list[Annotation], list[str]]:
     totals = compressed_totals([_compressed_text(entry) for entry in entries])
     annotations, refused = [], []
     for index, entry in enumerate(entries):
         try:
-            sound = _annotation(entry, size, int(totals.pixels[index]), int(totals.area[index]))
-            annotations.append(replace(sound, name=annotation_name(entry, index)))
+            annotations.append(_annotation(entry, size, int(totals.pixels[index]), int(totals.area[index]), index))
         except BrokenSample as error:
             refused.append(f"annotation {annotation_name(entry, index)}: {error}")
     return annotations, refused
@@ -173,7 +184,7 @@ def _compressed_text(entry: Any) -> bytes:  # noqa: ANN401 - whatever the file h
     return counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else b""
 
 
-def _annotation(entry: Any, size: tuple[int, int], pixels: int, mask_area: int) -> Annotation:  # noqa: ANN401
+def _annotation(entry: Any, size: tuple[int, int], pixels: int, mask_area: int, position: int = 0) -> Annotation:  # noqa: ANN401
     if not isinstance(entry, dict):
         raise BrokenSample("is not a mapping")
     segmentation: Any = entry.get("segmentation")
@@ -184,13 +195,17 @@ def _annotation(entry: Any, size: tuple[int, int], pixels: int, mask_area: int) 
     area: Any = entry.get("area")
     if not _is_number(area) or area <= 0:
         raise BrokenSample(f"area is {area!r}, not a positive number")
-    return Annotation(
+    annotation = Annotation(
         segmentation=segmentation,
         size=size,
         box_xyxy=_box(entry.get("bbox"), size),
         point=_point(entry.get("point_coords"), size),
         area=float(area),
+        name=annotation_name(entry, position),
     )
+    if isinstance(segmentation, list) and not mask_utils.area(annotation.rle):  # its run lengths are kept for later
+        raise EmptyMask("mask is empty")
+    return annotation
 
 
 def _check_run_lengths(segmentation: Any, size: tuple[int, int], pixels: int, mask_area: int) -> None:  # noqa: ANN401

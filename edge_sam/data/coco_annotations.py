@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from edge_sam.data.annotations import Annotation, BrokenSample, EmptyMask, parse_annotation
+from edge_sam.data.annotations import Annotation, BrokenSample, parse_annotation
 from edge_sam.data.coco_instances import Entry
 
 CROWD = "is a crowd: not one object"
@@ -31,14 +31,11 @@ def parse_single_object(entry: Entry, size: tuple[int, int]) -> Annotation:
     # What COCO does not give is filled in only to have the rest checked.
     filler = {"bbox": [0, 0, size[1], size[0]]} | entry | {"area": 1, "point_coords": [[0, 0]]}
     annotation = parse_annotation(filler, size)
-    area = float(mask_utils.area(annotation.rle))
-    if not area:
-        raise EmptyMask("mask is empty")
     box = annotation.box_xyxy
     if "bbox" not in entry:
         crop, top, left = annotation.decode_crop()
         box = np.array([left, top, left + crop.shape[1], top + crop.shape[0]], np.float64)
-    return replace(annotation, box_xyxy=box, area=area, point=None)
+    return replace(annotation, box_xyxy=box, area=float(mask_utils.area(annotation.rle)), point=None)
 
 
 def complete_annotation(entry: Entry, size: tuple[int, int]) -> Entry:

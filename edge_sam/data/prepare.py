@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sam.atomic_writing import write_atomically
-from edge_sam.data.annotations import BrokenSample, parse_annotations
+from edge_sam.data.annotations import BrokenSample, expect_size, parse_annotations
 from edge_sam.data.download import HttpRefusal, download
 from edge_sam.data.sources import PUBLISHED_SUBSET, find_tars, read_name_list
 from edge_sam.data.split_folders import SplitFolders
@@ -265,11 +265,8 @@ class _Layout:
         if _has_size(image_path, image.size) and _has_size(annotation_path, annotation.size):
             return parsed.refused  # from an earlier run, which checked before it wrote
         image_bytes = read_member(tar, image)
-        size = decode_image(image_bytes).size
-        if size != (parsed.width, parsed.height):
-            raise BrokenSample(
-                f"image is {size[0]} x {size[1]} pixels, its annotation file speaks of {parsed.width} x {parsed.height}"
-            )
+        picture = decode_image(image_bytes)
+        expect_size((picture.height, picture.width), (parsed.height, parsed.width))
         for path, content in ((image_path, image_bytes), (annotation_path, annotation_bytes)):
             if path.exists() and path.read_bytes() != content:
                 raise BrokenSample(f"{path} is there already, with other content")

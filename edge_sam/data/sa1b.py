@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, parse_annotations
+from edge_sam.data.annotations import Annotation, BrokenSample, ImageAnnotations, expect_size, parse_annotations
 from edge_sam.data.augmentation import Augmentation
 from edge_sam.data.identity import source_identity
 from edge_sam.data.image_list import choose_images
@@ -255,12 +255,9 @@ class Sa1bDataset(Dataset[Sample]):
         image_id = self.ids[index]
         annotations, refusals = self._usable_annotations(image_id)
         picture = self.read_picture(index)
-        width, height = picture.size
-        if annotations and annotations[0].size != (height, width):
-            raise BrokenSample(
-                f"image is {width} x {height} pixels, its annotation file speaks of "
-                f"{annotations[0].size[1]} x {annotations[0].size[0]}"
-            )
+        original_size = (picture.height, picture.width)
+        if annotations:
+            expect_size(original_size, annotations[0].size)
         rng = np.random.default_rng([self.seed, epoch, zlib.crc32(image_id.encode())])
         shown = (
             self._show_masks(picture, annotations, rng) if self.with_masks else self._show(picture, annotations, rng)
@@ -274,7 +271,7 @@ class Sa1bDataset(Dataset[Sample]):
             index=index,
             image=shown.image,
             size=size,
-            original_size=(height, width),
+            original_size=original_size,
             side=self.image_size,
             boxes=torch.from_numpy(scale_boxes(boxes, shown.frame, size)).float(),
             points=torch.from_numpy(scale_points(shown.points, shown.frame, size)).float(),

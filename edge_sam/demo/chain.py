@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from edge_sam.demo.child_process import run_child
 from edge_sam.demo.journal import Journal
 from edge_sam.errors import EdgeSamError
-from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.checkpoints import file_sha256, read_state, split_state
 from edge_sam.modeling.network_settings import read_network_settings
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +20,14 @@ _CONFIGS = Path("training/configs")
 PHASE_1 = _CONFIGS / "rep_vit_m1_fuse_sa_distill.yaml"
 PHASE_2 = _CONFIGS / "rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml"
 TEACHER = _CONFIGS / "teacher" / "edge_sam_sa1b.yaml"
+
+_OF_NETWORK = {
+    "MODEL.TYPE": "teacher_type",
+    "DATA.IMG_SIZE": "image_size",
+    "DISTILL.FUSE": "fuse",
+    "DISTILL.UPSAMPLE_MODE": "upsample_mode",
+}
+"""What a file tells of its network, and what :class:`Chain` calls it."""
 
 # What a reader types, and what stands for it here: this interpreter, whatever the path says.
 _PROGRAMS = {"python": [sys.executable], "edgesam": [sys.executable, "-m", "edge_sam"]}
@@ -57,17 +65,19 @@ class Chain:
 
     @classmethod
     def for_teacher(cls, data: Path, teacher: Path, folder: Path, **settings: Any) -> Self:  # noqa: ANN401
-        """Return the chain of a teacher whose file tells its network; ``settings`` are the other attributes.
+        """Return the chain of a teacher's network; what the file does not tell of it has its default.
+
+        Args:
+            data: folder in SA-1B layout.
+            teacher: the file.
+            folder: where everything goes.
+            settings: the other attributes.
 
         Raises:
-            EdgeSamError: no such file, or one that does not tell.
+            EdgeSamError: as :func:`edge_sam.modeling.network_settings.read_network_settings`.
         """
-        network = network_of(teacher)
-        return cls(
-            data.resolve(), teacher.resolve(), folder.resolve(),
-            teacher_type=network["MODEL.TYPE"], image_size=network["DATA.IMG_SIZE"], fuse=network["DISTILL.FUSE"],
-            upsample_mode=network["DISTILL.UPSAMPLE_MODE"], **settings,
-        )  # fmt: skip
+        network = {_OF_NETWORK[key]: value for key, value in read_network_settings(teacher).items()}
+        return cls(data.resolve(), teacher.resolve(), folder.resolve(), **network, **settings)
 
     @cached_property
     def journal(self) -> Journal:
@@ -170,22 +180,31 @@ class Chain:
             print("done before", flush=True)
             return
         with self.journal.timed(step, command):
-            done = subprocess.run([*_PROGRAMS[program], *words], cwd=ROOT, check=False)
-            if done.returncode:
-                raise EdgeSamError(f"{words[0]} ended with status {done.returncode}; its own message is above")
+            status = run_child([*_PROGRAMS[program], *words], ROOT)
+            if status:
+                raise EdgeSamError(f"{words[0]} ended with status {status}; its own message is above")
 
 
-def network_of(teacher: Path) -> dict[str, Any]:
-    """Return the teacher's network settings, all four."""
+def expect_teacher(teacher: Path) -> None:
+    """Insist that a file is a whole model that tells its network.
+
+    Raises:
+        EdgeSamError: no such file, or what it lacks.
+    """
     if not teacher.is_file():
         raise EdgeSamError(f"{teacher}: no such teacher checkpoint; edgesam demo --teacher FILE names your own")
-    network = read_network_settings(teacher)
-    missing = {"MODEL.TYPE", "DATA.IMG_SIZE", "DISTILL.FUSE", "DISTILL.UPSAMPLE_MODE"} - network.keys()
+    missing = _OF_NETWORK.keys() - read_network_settings(teacher).keys()
     if missing:
         raise EdgeSamError(
             f"{teacher}: does not tell its {', '.join(sorted(missing))}; a file of scripts/convert_weights.py does"
         )
-    return network
+    parts = split_state(read_state(teacher))
+    lacking = [part.replace("_", " ") for part in ("prompt_encoder", "mask_decoder") if not parts[part]]
+    if lacking:
+        raise EdgeSamError(
+            f"{teacher}: holds no {' and no '.join(lacking)}: a teacher is a whole model, such as "
+            "scripts/convert_weights.py --encoder-only makes of a checkpoint of phase 1"
+        )
 
 
 def _phase(checkpoint: Path) -> str:

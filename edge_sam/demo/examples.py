@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_sam.data.annotations import Annotation, BrokenSample, parse_annotations
+from edge_sam.data.annotations import Annotation, BrokenSample
 from edge_sam.data.sources import Source
-from edge_sam.data.transforms import decode_image
+from edge_sam.demo.annotated_pictures import read_annotated_picture
 from edge_sam.evaluation.ground_truth import noise_of
 from edge_sam.evaluation.protocols import MIN_CLICK_PIXELS
 from edge_sam.inference.predictor import SamPredictor
@@ -82,10 +82,10 @@ def choose_examples(source: Source, names: Sequence[str], count: int, instances:
     examples: list[Example] = []
     for position in positions:
         try:
-            picture = np.array(decode_image(source.read_image_bytes(names[position])))
-            found = parse_annotations(source.read_annotation_bytes(names[position])).annotations[:instances]
+            picture, annotations = read_annotated_picture(source, names[position])
         except BrokenSample:
             continue  # the evaluation has left it out, too, and named it
+        found = annotations[:instances]
         number = _visible(found)
         truth = found[number].decode()
         examples.append(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_sam.data.annotations import BrokenSample, parse_annotations
+from edge_sam.data.annotations import BrokenSample
 from edge_sam.data.sources import Source, open_source
-from edge_sam.data.transforms import decode_image
+from edge_sam.demo.annotated_pictures import read_annotated_picture
 from edge_sam.demo.examples import Answer, Example, answer, choose_examples
 from edge_sam.demo.outcome import MODELS, STYLES, Outcome
 from edge_sam.demo.pictures import photograph, with_all_masks, with_answer, with_prompt, with_truth
@@ -66,7 +66,7 @@ def make_gallery(outcome: Outcome) -> Gallery:
         _line(example, {model: answers[model][index] for model in MODELS}) for index, example in enumerate(examples)
     ]
     train = open_source(data, "train")
-    shown = _training_pictures(train, _first(train, plan.train_images))
+    shown = training_pictures(train, _first(train, plan.train_images))
     return Gallery(lines, shown, parameters, milliseconds)
 
 
@@ -103,7 +103,8 @@ def _panel(example: Example, name: str, style: str, picture: str, iou: str = "")
     return {"name": name, "style": style, "picture": picture, "iou": iou, "alt": alt, "width": width, "height": height}
 
 
-def _training_pictures(source: Source, names: list[str]) -> list[str]:
+def training_pictures(source: Source, names: list[str]) -> list[str]:
+    """Return some of the named pictures with all their masks drawn on them, as data URIs, evenly spaced."""
     positions = np.unique(np.linspace(0, len(names) - 1, TRAINING_PICTURES).round().astype(int))
     return list(_with_masks(source, [names[position] for position in positions]))
 
@@ -111,8 +112,7 @@ def _training_pictures(source: Source, names: list[str]) -> list[str]:
 def _with_masks(source: Source, names: list[str]) -> Iterator[str]:
     for name in names:
         try:
-            picture = np.array(decode_image(source.read_image_bytes(name)))
-            found = parse_annotations(source.read_annotation_bytes(name)).annotations
+            picture, found = read_annotated_picture(source, name)
         except BrokenSample:
             continue  # training has passed it over, too, and named it
         yield with_all_masks(picture, [annotation.decode() > 0 for annotation in found])

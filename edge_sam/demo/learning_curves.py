@@ -64,4 +64,5 @@ def _phase_2(outcome: Outcome) -> Chart:
 
 
 def _series(outcome: Outcome, phase: str, key: str, offset: int = 0) -> list[Point]:
-    return [(offset + record["images"], record[key]) for record in outcome.metrics(phase) if key in record]
+    records = [record for record in outcome.metrics(phase) if key in record]
+    return [(offset + outcome.images_at(phase, record), record[key]) for record in records]

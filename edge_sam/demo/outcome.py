@@ -61,7 +61,11 @@ class Outcome:
 
     def images_seen(self, phase: str) -> int:
         """How many pictures a phase learnt from, each pass counted."""
-        return int(self.metrics(phase)[-1]["images"])
+        return self.images_at(phase, self.metrics(phase)[-1])
+
+    def images_at(self, phase: str, record: dict[str, Any]) -> int:
+        """How many it was at a record of its: an epoch's last images fill no batch and are left out."""
+        return int(record["step"]) * self.plan.batch_sizes[phase]
 
     def seconds(self, step: str) -> float:
         """How long a step took."""

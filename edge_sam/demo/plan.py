@@ -43,6 +43,11 @@ class Plan:
         """Return all but the times, which decide nothing."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "seconds"}
 
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Images a step, by phase."""
+        return {"phase 1": self.batch_size, "phase 2": self.batch_size // 2}
+
     def for_images(self, images: int) -> Self:
         """Return the plan for a training set of ``images``: of few ones each is seen more often."""
         repeats = min(math.ceil(self.train_images / images), MOST_REPEATS)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edge_sam.modeling.common import without_autocast
+
 SHARPNESS = 10.0
 """Logit of a step of 1 in cosine."""
 THRESHOLD = 0.6
@@ -18,17 +20,18 @@ SURROUNDINGS = 0.15
 
 
 def grouping_logits(features: Tensor, coverage: Tensor, image_index: Tensor) -> Tensor:
-    """Return how much each pixel is like a mask's prototype, as logits (N, 1, h, w), float32.
+    """Return how much each pixel is like a mask's prototype, as logits (N, 1, h, w), float32 under autocast, too.
 
     Args:
         features: of the pixels of B images, (B, C, h, w).
         coverage: share of each pixel that a mask covers, (N, 1, h, w).
         image_index: (N,), the image of each mask.
     """
-    pixels = F.normalize(features.float(), dim=1).flatten(2)[image_index]
-    prototype = F.normalize(pixels @ coverage.float().flatten(2).transpose(1, 2), dim=1)
-    cosine = torch.unflatten(prototype.transpose(1, 2) @ pixels, 2, features.shape[-2:])
-    return SHARPNESS * (cosine - THRESHOLD)
+    with without_autocast(features):
+        pixels = F.normalize(features.float(), dim=1).flatten(2)[image_index]
+        prototype = F.normalize(pixels @ coverage.float().flatten(2).transpose(1, 2), dim=1)
+        cosine = torch.unflatten(prototype.transpose(1, 2) @ pixels, 2, features.shape[-2:])
+        return SHARPNESS * (cosine - THRESHOLD)
 
 
 def surroundings(boxes: Tensor, side: int, image_size: int) -> Tensor:

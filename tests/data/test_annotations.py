@@ -106,6 +106,7 @@ WRONG = {
     "malformed": ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": "\ud800"}}, "malformed"),
     "negative run": ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": [-1, 601]}}, "malformed"),
     "empty mask": ({"segmentation": compressed(np.zeros_like(MASK))}, "mask is empty"),
+    "polygon without a pixel": ({"segmentation": [[5, 5, 9, 5, 9, 5.1], [3, 3, 3, 3, 3, 3]]}, "mask is empty"),
     "no polygon": ({"segmentation": []}, "no polygon"),
     "two corners": ({"segmentation": [[1, 2, 3, 4]]}, "three x, y pairs"),
     "odd polygon": ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "three x, y pairs"),

@@ -3,17 +3,18 @@
 import argparse
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from edge_sam.arguments import add_run_arguments, config_from_arguments
 from edge_sam.demo import chain as chain_module
 from edge_sam.demo.chain import ROOT, Chain, typed
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.run import build_parser
-from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.modeling.checkpoints import file_sha256, save_state
+from edge_sam.modeling.network_settings import network_settings_note
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def commands(monkeypatch):
     """The commands that were run; each leaves the output that its options name."""
     ran: list[list[str]] = []
 
-    def run(command, cwd, check):
+    def run(command, folder):
         ran.append(command)
         if "evaluation/eval_mIoU.py" in command:
             checkpoint, output = (Path(ROOT, command[command.index(name) + 1]) for name in ("--checkpoint", "--output"))
@@ -33,9 +34,9 @@ def commands(monkeypatch):
             folder.mkdir(parents=True, exist_ok=True)
             epochs = int(command[command.index("TRAIN.EPOCHS") + 1])
             (folder / f"ckpt_epoch_{epochs - 1}.pth").write_bytes(b"weights")
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
-    monkeypatch.setattr(chain_module.subprocess, "run", run)
+    monkeypatch.setattr(chain_module, "run_child", run)
     return ran
 
 
@@ -46,6 +47,14 @@ def chain(tmp_path):
         tmp_path / "data", tmp_path / "teacher.safetensors", tmp_path / "out", teacher_type="rep_vit_m2",
         upsample_mode="bicubic", train_images=20,
     )  # fmt: skip
+
+
+def test_a_chain_has_what_the_file_tells_of_its_network_and_defaults_for_the_rest(tmp_path):
+    told = {"MODEL": {"TYPE": "rep_vit_m2"}, "DATA": {"IMG_SIZE": 512}}
+    file = tmp_path / "teacher.safetensors"
+    save_state({"a": torch.zeros(1)}, file, network_settings_note(told))
+    found = Chain.for_teacher(tmp_path, file, tmp_path, seed=3)
+    assert (found.teacher_type, found.image_size, found.upsample_mode, found.seed) == ("rep_vit_m2", 512, "bilinear", 3)
 
 
 def config_of(command: list[str]):

@@ -1,10 +1,14 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.data.sources import open_source
 from edge_sam.demo.examples import KINDS, SHARE_OF_PICTURE, answer, choose_examples
+from edge_sam.demo.gallery import training_pictures
 from edge_sam.distributed import World
 from edge_sam.evaluation.miou import evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol
@@ -47,6 +51,33 @@ def test_a_broken_image_is_passed_over(data, tmp_path):
     root = write_sa1b(tmp_path, "val", 3)
     (root / "images" / "val" / "sa_0_001.jpg").write_bytes(b"no image")
     assert [example.image_id for example in choose(root, 3)] == ["sa_0_000", "sa_0_002"]
+
+
+def with_another_size(root):
+    """Cut the second picture off its masks' size."""
+    file = root / "images" / "val" / "sa_0_001.jpg"
+    with Image.open(file) as picture:
+        cut = picture.crop((0, 0, 200, 100))
+    cut.save(file)
+    return root
+
+
+def test_a_picture_of_another_size_than_its_masks_is_passed_over(tmp_path):
+    root = with_another_size(write_sa1b(tmp_path, "val", 3))
+    assert [example.image_id for example in choose(root, 3)] == ["sa_0_000", "sa_0_002"]
+    source = open_source(root, "val")
+    assert len(training_pictures(source, list(source.ids))) == 2
+
+
+def test_a_mask_without_a_pixel_is_no_example(tmp_path):
+    root = write_sa1b(tmp_path, "val", 1)
+    file = root / "annotations" / "val" / "sa_0_000.json"
+    content = json.loads(file.read_text())
+    sound = {**content["annotations"][0], "area": 0.1 * 192 * 256}
+    sliver = {**sound, "segmentation": [[5, 5, 90, 5, 90, 5.1]]}
+    file.write_text(json.dumps({**content, "annotations": [sound, sliver]}))
+    (example,) = choose(root, 1)
+    assert example.number == 0 and example.truth.any()
 
 
 @pytest.mark.parametrize(

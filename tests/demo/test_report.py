@@ -103,7 +103,7 @@ def test_the_table_has_every_prompt_model_and_the_gain(page):
     assert re.search(r"box 0\.750 0\.550 0\.61\d", said)
     assert "centre, best of 3 0.700" in said
     assert "11 masks of 3 images" in said
-    assert re.search(r"images learnt from 16 \+ 16", said)
+    assert re.search(r"images learnt from 8 \+ 4", said)
     assert "gains 0.062 on one point in the middle" in said
 
 

@@ -24,6 +24,16 @@ def test_a_pixel_counts_by_the_share_that_the_mask_covers():
     torch.testing.assert_close(cosine.flatten(), torch.tensor([2.0, 1.0]) / 5**0.5)
 
 
+def test_likeness_stays_float32_under_autocast():
+    torch.manual_seed(0)
+    features, coverage = torch.randn(1, 64, 8, 8), torch.rand(3, 1, 8, 8)
+    asked = (features, coverage, torch.zeros(3, dtype=torch.int64))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = grouping_logits(*asked)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, grouping_logits(*asked), rtol=0, atol=0)
+
+
 def test_surroundings_are_the_box_and_a_margin():
     near = surroundings(torch.tensor([[40.0, 60.0, 80.0, 80.0]]), side=32, image_size=128)[0]
     rows, columns = near.nonzero().unbind(1)

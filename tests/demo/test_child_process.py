@@ -1,0 +1,72 @@
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from edge_sam.demo.child_process import run_child
+from edge_sam.demo.journal import Journal
+
+SAVES_ON_SIGTERM = """
+import signal, sys, time
+from pathlib import Path
+
+def save(number, frame):
+    time.sleep(0.2)
+    Path("saved").touch()
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, save)
+Path("ready").touch()
+time.sleep(60)
+"""
+
+
+def send_when_ready(folder, number):
+    """Send this process a signal as soon as the child waits."""
+
+    def send():
+        while not (folder / "ready").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+
+
+def test_a_child_works_in_the_folder_and_tells_its_status(tmp_path):
+    assert run_child([sys.executable, "-c", "open('here', 'w')"], tmp_path) == 0
+    assert (tmp_path / "here").exists()
+    assert run_child([sys.executable, "-c", "raise SystemExit(7)"], tmp_path) == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_the_child_save_and_leaves_a_line_in_the_journal(tmp_path, number):
+    before = signal.getsignal(number)
+    journal = Journal(tmp_path / "steps.jsonl")
+    send_when_ready(tmp_path, number)
+    with pytest.raises(SystemExit) as ended, journal.timed("phase 1", "train"):
+        run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
+    assert ended.value.code == 128 + number
+    assert (tmp_path / "saved").exists()
+    assert signal.getsignal(number) == before
+    entry = json.loads((tmp_path / "steps.jsonl").read_text())
+    assert entry["finished"] is False and entry["seconds"] > 0
+
+
+def test_ctrl_c_lets_the_child_save(tmp_path):
+    send_when_ready(tmp_path, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
+    assert (tmp_path / "saved").exists()
+
+
+def test_what_is_ignored_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"
+        assert run_child([sys.executable, "-c", run], tmp_path) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -101,6 +101,16 @@ def test_files_that_are_missing_or_broken(model_folder, picture, tmp_path, capsy
         assert message in capsys.readouterr().err
 
 
+def test_a_network_without_numbers_is_one_line(model_folder, picture, tmp_path, capsys):
+    sam = Sam.from_pretrained(model_folder)
+    sam.mask_decoder.iou_token.weight.data.fill_(torch.nan)
+    sam.save_pretrained(tmp_path / "broken")
+    with pytest.raises(SystemExit) as ended:
+        predict(picture[0], "--checkpoint", tmp_path / "broken", "--point", "3,3", "--out", tmp_path / "out")
+    assert ended.value.code == 1 and "answers with NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_everything_and_label(model_folder, picture, tmp_path, capsys):
     torch.manual_seed(0)
     options = ["--checkpoint", str(model_folder), "--only-cpu", "--points-per-side", "2", "--pred-iou-thresh", "0"]

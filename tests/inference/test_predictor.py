@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import edge_sam
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inference.predictor import SamPredictor, stability_score
 from edge_sam.modeling.checkpoints import load_official
 from edge_sam.modeling.registry import build_sam
@@ -284,6 +284,16 @@ def test_bad_prompts_are_named(arguments, message, predictor, picture):
     predictor.set_image(picture)
     with pytest.raises(EdgeSamError, match=message):
         predictor.predict(**arguments)
+
+
+@pytest.mark.parametrize("broken", ["output_upscaling.0.bias", "iou_prediction_head.layers.2.bias"])
+def test_answers_that_are_no_numbers_are_an_error_not_empty_masks(broken, picture):
+    sam = build_sam("rep_vit_m1", 64)
+    sam.mask_decoder.get_parameter(broken).data.fill_(torch.nan)
+    broken_predictor = SamPredictor(sam)
+    broken_predictor.set_image(picture)
+    with pytest.raises(NotFiniteError, match="the network answers with NaN or infinity"):
+        broken_predictor.predict(box=BOX, use_stability_score=True)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ class SamPredictor:
         """Where the model is."""
         return self.model.prompt_encoder.no_mask_embed.weight.device
 
+    @property
+    def is_image_set(self) -> bool:
+        """Whether there is an image to ask about."""
+        return self.features is not None
+
     def reset_image(self) -> None:
         """Forget the image."""
         self.features: Tensor | None = None
@@ -84,7 +89,8 @@ class SamPredictor:
         Args:
             point_coords: (P, 2) or (N, P, 2), (x, y) in pixels of the image.
             point_labels: (P,) or (N, P): 1 foreground, 0 background, -1 padding where objects have fewer points.
-            box: (4,) or (N, 4), XYXY in pixels of the image; cut at the image's edge.
+            box: (4,) or (N, 4), XYXY in pixels of the image; cut at the image's edge; (1, 4) also beside prompts of
+                one object.
             mask_input: (1, 4h, 4w) or (N, 1, 4h, 4w), logits, e.g. the third result of an earlier call.
             num_multimask_outputs: K = 1: the single mask; 3: three candidates; 4: both.
             use_stability_score: score by how little a mask changes with the threshold instead of by predicted IoU.

@@ -178,6 +178,12 @@ def test_a_batch_is_answered_as_each_object_alone(predictor, picture):
         np.testing.assert_allclose(refined_scores[i], one[1], atol=1e-5)
 
 
+def test_a_box_in_a_batch_of_one_joins_points_of_one_object(predictor, picture):
+    predictor.set_image(picture)
+    for found, wanted in zip(predictor.predict(*POINT, BOX[None]), predictor.predict(*POINT, BOX), strict=True):
+        assert np.array_equal(found, wanted)
+
+
 def test_more_prompts_than_are_decoded_at_once(predictor, picture, monkeypatch):
     predictor.set_image(picture)
     rng = np.random.default_rng(0)
@@ -257,7 +263,9 @@ def test_coordinates_scale_each_axis_by_its_own_ratio(predictor, picture):
 
 def test_no_image_is_an_error(predictor, picture):
     predictor.set_image(picture)
+    assert predictor.is_image_set
     predictor.reset_image()
+    assert not predictor.is_image_set
     with pytest.raises(EdgeSamError, match="call set_image before predict"):
         predictor.predict(*POINT)
     with pytest.raises(EdgeSamError, match="call set_image before predict"):

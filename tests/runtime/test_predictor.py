@@ -140,6 +140,8 @@ def test_there_is_no_answer_without_an_image():
     asked = predictor()
     with pytest.raises(EdgeSamError):
         asked.set_image(np.zeros((3, 3)))
+    assert asked.is_image_set
     asked.reset_image()
+    assert not asked.is_image_set
     with pytest.raises(EdgeSamError, match="no image was set"):
         asked.get_image_embedding()

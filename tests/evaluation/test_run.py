@@ -205,7 +205,7 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output("--seed", "5") == "a/b.box_exact.mIoU.json", "a box is no chance"
 
 
-def test_no_choice_of_data_overwrites_another(tmp_path):
+def test_no_choice_of_data_overwrites_another(tmp_path, monkeypatch):
     def output(*options):
         given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", "--refine-iter", "1", *options])
         return _default_output(given, protocols_from_arguments(given), config_from_arguments(given)).name
@@ -213,12 +213,19 @@ def test_no_choice_of_data_overwrites_another(tmp_path):
     listed = ("--image-list", str(tmp_path / "three.txt"))
     choices = [
         (), ("--num-samples", "10"), ("--num-samples", "11"), ("--num-instances", "10"), ("--seed", "10"), listed,
-        ("--image-list", "four.txt"), ("--opts", "DATA.NUM_SAMPLES", "12"),
+        ("--image-list", "four.txt"), ("--opts", "DATA.NUM_SAMPLES", "12"), ("--image-list", "other/four.txt"),
+        ("--data-path", "a"), ("--data-path", "b"), ("--data-path", "a", "--num-samples", "10"),
+        ("--opts", "AMP_ENABLE", "True"),
     ]  # fmt: skip
     names = [output(*choice) for choice in choices]
     assert len(set(names)) == len(choices) and names[0] == "b.box+1_exact.mIoU.json"
     assert all(re.fullmatch(r"b\.box\+1_exact_[0-9a-f]{8}\.mIoU\.json", name) for name in names[1:])
     assert output("--opts", "DATA.NUM_SAMPLES", "10") == names[1]
+    monkeypatch.chdir(tmp_path)
+    assert output("--data-path", str(tmp_path / "a")) == output("--opts", "DATA.DATA_PATH", "x/../a")
+    assert output("--data-path", "datasets/SA-1B") == names[0], "as if it were not given"
+    coco = [output("--dataset", "coco", *choice) for choice in ((), ("--data-path", "datasets"), ("--data-path", "a"))]
+    assert coco[0] == coco[1] == "b.coco_box+1_exact.mIoU.json" != coco[2]
     assert output(*listed, "--num-samples", "3") == output(*listed), (
         "the run that writes a list, and those that take it"
     )

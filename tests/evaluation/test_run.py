@@ -333,20 +333,24 @@ def test_script_measures_one_data_set_where_it_is_named(photographs, checkpoint,
 
 @pytest.fixture
 def measured(tmp_path):
-    """Calls the script with a Python that only writes down which command it was given."""
+    """Calls the script with a Python that only writes down which command it was given, and fails on one data set."""
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls.txt\n')
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls.txt\n'
+        'case "$FAILING,$@" in ,*) ;; *"--dataset $FAILING"*) exit 3 ;; esac\n'
+    )
     python.chmod(0o755)
     for file in (COCO_FILE, LVIS_FILE):
         (tmp_path / "datasets" / file).parent.mkdir(parents=True)
         (tmp_path / "datasets" / file).write_text("{}")
     environment = ENVIRONMENT | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
 
-    def call(*options):
+    def call(*options, status=0, **variables):
         (tmp_path / "calls.txt").unlink(missing_ok=True)
         arguments = ["bash", ROOT / "scripts" / "eval_mIoU.sh", "a.yaml", "b.pth", "--only-cpu", *options]
-        subprocess.run(arguments, cwd=tmp_path, env=environment, check=True)
+        done = subprocess.run(arguments, cwd=tmp_path, env=environment | variables, check=False)
+        assert done.returncode == status
         calls = (tmp_path / "calls.txt").read_text().splitlines()
         return [build_parser().parse_args(line.split("eval_mIoU.py ")[1].split()) for line in calls]
 
@@ -363,6 +367,25 @@ def test_script_hands_a_list_of_images_to_one_data_set_alone(measured, option):
     (coco,) = measured(*option, "--dataset", "coco")
     for one, dataset in ((sa, "sa"), (coco, "coco")):
         assert (one.dataset, str(one.image_list), one.suite) == (dataset, "some.txt", "paper")
+
+
+@pytest.mark.parametrize("failing", ["sa", "coco", "lvis"])
+def test_script_goes_on_after_a_failure_and_ends_with_it(measured, failing):
+    assert [one.dataset for one in measured(FAILING=failing, status=3)] == ["sa", "coco", "lvis"]
+
+
+@pytest.mark.parametrize("name", ["coco", "lvis", "cocofied_lvis"])
+def test_script_reads_a_named_data_set_where_datasets_says(measured, name):
+    for option in (("--dataset", name), (f"--dataset={name}",)):
+        (one,) = measured(*option, DATASETS="elsewhere")
+        assert (one.dataset, one.data_path) == (name, "elsewhere")
+        for given in (("--data-path", "here"), ("--data-path=here",)):
+            (one,) = measured(*option, *given, DATASETS="elsewhere")
+            assert one.data_path == "here"
+    (sa,) = measured("--dataset", "sa", DATASETS="elsewhere")
+    assert sa.data_path is None
+    (failed,) = measured("--dataset", name, FAILING=name, status=3)
+    assert failed.data_path == "datasets"
 
 
 def test_script_without_its_arguments_says_how_it_is_called():

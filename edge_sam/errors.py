@@ -1,4 +1,4 @@
-"""The one exception that a user of this project is meant to read."""
+"""The exceptions that a user of this project is meant to read."""
 
 
 class EdgeSamError(Exception):
@@ -10,3 +10,10 @@ class EdgeSamError(Exception):
 
     reported_elsewhere: bool | None = None
     """Whether another process of the group prints this error; None when it was raised outside of a group."""
+
+
+class NotFiniteError(EdgeSamError):
+    """The network answers with NaN or infinity, of which empty masks, or none, would be made without a word."""
+
+    def __init__(self) -> None:
+        super().__init__("the network answers with NaN or infinity: look at its weights, and at their number format")

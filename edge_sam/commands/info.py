@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edge_sam.modeling.network_recognition import Network
+
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
@@ -24,19 +26,22 @@ def _info(chosen: argparse.Namespace) -> None:
 
 
 def describe_checkpoint(path: Path) -> dict[str, str]:
-    """Say what a file holds: kind, network and how it is known, parameters by part, SHA-256, where training was.
+    """Say what a file holds: kind, network and how it is known, whether whole, parameters by part, SHA-256, training.
 
     Raises:
         EdgeSamError: no such file, a broken one, or one of no known model.
     """
     from edge_sam.modeling.checkpoints import file_sha256, read_checkpoint, read_state
+    from edge_sam.modeling.network_settings import find_network
     from edge_sam.modeling.pretrained import WEIGHTS_NAME
 
     path = path / WEIGHTS_NAME if path.is_dir() else path
     state, content = read_state(path), read_checkpoint(path)
     about = {"file": str(path), "size": f"{path.stat().st_size / 1e6:.1f} MB", "SHA-256": file_sha256(path)}
     about["holds"] = "a training checkpoint" if isinstance(content.get("optimizer"), dict) else "weights"
-    about["network"] = _network(path, state)
+    network = find_network(path, state)
+    about["network"] = _in_words(network, path)
+    about["complete"] = _complete(network, state)
     about["parameters"] = _parameters(state)
     sampler = content.get("sampler")
     if isinstance(content.get("step"), int) and isinstance(sampler, dict):
@@ -48,15 +53,29 @@ def describe_checkpoint(path: Path) -> dict[str, str]:
     return about
 
 
-def _network(path: Path, state: Mapping[str, "Tensor"]) -> str:
-    from edge_sam.modeling.network_settings import find_network, read_network_settings
+def _in_words(network: "Network", path: Path) -> str:
+    from edge_sam.modeling.network_settings import read_network_settings
 
-    network = find_network(path, state)
     told = "as the file says" if read_network_settings(path) else "by its tensors; they do not tell the size"
     kind = f"{network.model_type}, {network.image_size} px"
     if network.model_type.startswith("rep_vit"):
         kind += f", {f'fused, {network.upsample_mode} upsampling' if network.fuse else 'without fusion'}"
     return f"{kind} ({told})"
+
+
+def _complete(network: "Network", state: Mapping[str, "Tensor"]) -> str:
+    import torch
+
+    from edge_sam.modeling.checkpoints import difference, split_state
+    from edge_sam.modeling.registry import build_fresh
+
+    with torch.device("meta"):  # names and shapes alone
+        sam = build_fresh(network)
+    if any(split_state(state).values()):
+        what, problem = "a whole model", difference(sam, state)
+    else:
+        what, problem = "an image encoder alone", difference(sam.image_encoder, state)
+    return f"no, as {what}: {problem}" if problem else f"yes, {what}"
 
 
 def _parameters(state: Mapping[str, "Tensor"]) -> str:

@@ -13,7 +13,7 @@ _GENERATOR: dict[str, tuple[float, str]] = {
     "pred_iou_thresh": (0.88, "masks stay whose predicted IoU is above"),
     "stability_score_thresh": (0.95, "masks stay whose stability score is at least"),
     "box_nms_thresh": (0.7, "masks whose boxes have a higher IoU are one"),
-    "crop_n_layers": (0, "layers of crops that are looked at, too"),
+    "crop_n_layers": (0, "layers of crops that are looked at, too: 4 crops, 16, ...; at most 6"),
     "min_mask_region_area": (0, "islands and holes of fewer pixels are removed"),
 }
 """The defaults of ``SamAutomaticMaskGenerator``, which is not imported before it is used."""

@@ -1,5 +1,6 @@
 """What ``edgesam predict`` writes: a PNG for each mask, an overlay, a COCO file."""
 
+import glob
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Answer:
 def write_answer(answer: Answer, picture: Path, pixels: NDArray[np.uint8], folder: Path) -> list[str]:
     """Write ``NAME_mask_I.png``, ``NAME_overlay.jpg`` (the best mask of each object) and ``NAME.json``.
 
+    Annotation I of the COCO file is mask I. Masks with higher numbers, of an earlier answer, are removed.
+
     Returns:
         A line for each mask and for each other file.
 
@@ -50,15 +53,25 @@ def write_answer(answer: Answer, picture: Path, pixels: NDArray[np.uint8], folde
     draw_prompts(overlay, answer.points, answer.labels, answer.boxes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for place in np.ndindex(*answer.scores.shape):
+        _remove_masks_beyond(answer.scores.size, folder / f"{picture.stem}_mask_")
+        for number, place in enumerate(np.ndindex(*answer.scores.shape), start=1):
             mask, score = answer.masks[place], float(answer.scores[place])
-            file = folder / f"{picture.stem}_mask_{len(records) + 1}.png"
+            file = folder / f"{picture.stem}_mask_{number}.png"
             Image.fromarray(mask).save(file)
-            records.append({"segmentation": run_lengths(mask), "score": score, "object": place[0] + 1})
-            lines.append(f"{file}: object {place[0] + 1}, score {score:.3f}, {int(mask.sum())} pixels")
+            records.append({"id": number, "segmentation": run_lengths(mask), "score": score, "object": place[0] + 1})
+            pixels_told = f"{int(mask.sum())} pixels" if mask.any() else "0 pixels, not in the COCO file"
+            lines.append(f"{file}: object {place[0] + 1}, score {score:.3f}, {pixels_told}")
         overlay.save(folder / f"{picture.stem}_overlay.jpg", quality=92)
         content = coco_file([MaskedPicture(picture.name, (pixels.shape[0], pixels.shape[1]), records)])
         write_atomically(folder / f"{picture.stem}.json", json.dumps(content))
     except OSError as error:
         raise EdgeSamError(f"{error.filename or folder}: {error.strerror or error}") from error
     return [*lines, str(folder / f"{picture.stem}_overlay.jpg"), str(folder / f"{picture.stem}.json")]
+
+
+def _remove_masks_beyond(last: int, beginning: Path) -> None:
+    """Remove ``BEGINNING<I>.png`` for each I above the last one: they would pass for masks of the new answer."""
+    for file in beginning.parent.glob(f"{glob.escape(beginning.name)}*.png"):
+        number = file.stem.removeprefix(beginning.name)
+        if number.isdecimal() and int(number) > last:
+            file.unlink()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -32,6 +32,8 @@ def decode_image(content: bytes) -> Image.Image:
     try:
         image: Image.Image = Image.open(io.BytesIO(content))
         image.load()
+    except UnidentifiedImageError as error:  # whose message is of an address in memory
+        raise BrokenSample("image cannot be decoded (not a kind that Pillow can read)") from error
     except (
         OSError,
         ValueError,

@@ -12,12 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from edge_sam.data.sa1b import Refusal, Sample
 from edge_sam.distributed import World, gather_objects
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.evaluation.bootstrap import Interval, interval_by_image
 from edge_sam.evaluation.buckets import IOU_THRESHOLDS, SIZES
 from edge_sam.evaluation.data_hash import hash_image
 from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
-from edge_sam.inference.point_answers import NotFiniteError
 from edge_sam.modeling.sam import Sam
 
 _THRESHOLDS = np.array(IOU_THRESHOLDS)

@@ -52,10 +52,11 @@ def compare(reference: GraphPair, exported: GraphPair, pictures: Sequence[NDArra
 
     Raises:
         EdgeSamError: no picture.
+        NotFiniteError: PyTorch's answers are no numbers; an export's may be, and that is a difference.
     """
     if not pictures:
         raise EdgeSamError("parity needs a picture at least")
-    ours, theirs = GraphPredictor(reference), GraphPredictor(exported)
+    ours, theirs = GraphPredictor(reference), GraphPredictor(exported, expect_finite=False)
     comparison = _Comparison(ours, theirs)
     for picture in pictures:
         ours.set_image(picture)

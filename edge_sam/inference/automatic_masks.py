@@ -24,12 +24,19 @@ from edge_sam.modeling.sam import Sam
 
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 
+MORE_MASKS = "a weak model needs lower bars: --pred-iou-thresh, --stability-score-thresh"
+"""What to do where no mask was found, for the user of a command."""
+
+_MOST_CROP_LAYERS = 6
+"""One more, and the crops of a square picture of 3000 pixels would be so small that their edges cut all masks off."""
+
 
 @dataclass(eq=False)
 class SamAutomaticMaskGenerator:
     """Finds the masks of a whole picture (Segment Anything, appendix B).
 
-    The answers are those of segment-anything's generator, but for masks without a pixel, which are left out here.
+    The answers are those of segment-anything's generator, but for masks without a pixel, and lines of pixels that
+    repeat a better one, which are left out here.
 
     Attributes:
         model: the model, on the device to work on; it is put into eval mode.
@@ -39,7 +46,7 @@ class SamAutomaticMaskGenerator:
         stability_score_thresh: masks stay whose stability score is at least this; 0 keeps all.
         stability_score_offset: distance of the two thresholds whose masks that score compares.
         box_nms_thresh: masks of one crop whose boxes have a higher IoU are one mask.
-        crop_n_layers: look at crops of the picture, too: 2^i x 2^i of them in layer i.
+        crop_n_layers: look at crops of the picture, too: 2^i x 2^i of them in layer i; at most 6 layers.
         crop_nms_thresh: as ``box_nms_thresh``, between crops; the smaller crop's mask stays.
         crop_overlap_ratio: share of the picture's shorter side by which crops of the first layer overlap.
         crop_n_points_downscale_factor: layer i has ``points_per_side`` / factor^i points a side.
@@ -186,6 +193,11 @@ class SamAutomaticMaskGenerator:
         for name, bound in smallest.items():
             if not getattr(self, name) >= bound:
                 raise EdgeSamError(f"{name} is {getattr(self, name)}; it should be at least {bound}")
+        if self.crop_n_layers > _MOST_CROP_LAYERS:
+            raise EdgeSamError(
+                f"crop_n_layers is {self.crop_n_layers}; it should be at most {_MOST_CROP_LAYERS}: "
+                "layer i has 4^i crops, each of which is a picture to embed"
+            )
         for name in ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh"):
             if math.isnan(getattr(self, name)):  # which nothing is above or below
                 raise EdgeSamError(f"{name} is not a number")

@@ -20,7 +20,8 @@ class MaskedPicture:
     Attributes:
         file_name: of the picture.
         size: (H, W).
-        masks: for each mask ``segmentation``, COCO's run lengths, and whatever else is known of it.
+        masks: for each mask ``segmentation``, COCO's run lengths, and whatever else is known of it: its ``id``, too,
+            where it shall have another number than the next one.
     """
 
     file_name: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.errors import EdgeSamError
-from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
+from edge_sam.inference.automatic_masks import MORE_MASKS, SamAutomaticMaskGenerator
 from edge_sam.inference.coco_file import MaskedPicture, coco_file, run_lengths
 from edge_sam.inference.overlays import draw_masks
 from edge_sam.inputs.pictures import read_pixels
@@ -33,7 +33,8 @@ class EverythingReport:
     def describe(self) -> list[str]:
         """Say it, with a line for each picture that was left out."""
         lines = [f"left out: {reason}" for reason in self.left_out]
-        return [*lines, f"{self.pictures} pictures with {self.masks} masks: {self.file}"]
+        lines.append(f"{self.pictures} pictures with {self.masks} masks: {self.file}")
+        return lines if self.masks else [*lines, MORE_MASKS]
 
 
 def find_everything(generator: SamAutomaticMaskGenerator, pictures: Sequence[Path], folder: Path) -> EverythingReport:

@@ -47,6 +47,9 @@ def without_duplicates(
 ) -> list[FoundMask]:
     """Drop each mask whose box is like that of a preferred one (greedy non-maximum suppression).
 
+    Boxes of lines of pixels, which have no area in this way of counting, are compared by their pixels, and with each
+    other alone.
+
     Args:
         masks: what was found.
         preference: of several alike, the one with the highest stays; of those with the same, the first.
@@ -56,6 +59,9 @@ def without_duplicates(
         Those that stay, the most preferred first.
     """
     boxes = torch.tensor([mask.box for mask in masks], dtype=torch.float32).reshape(-1, 4)
+    lines = (boxes[:, :2] == boxes[:, 2:]).any(dim=1)
+    boxes[lines, 2:] += 1
+    boxes[lines] = -boxes[lines].roll(2, dims=1)  # mirrored to where no other box is
     kept = nms(boxes, torch.tensor(preference, dtype=torch.float32), iou_threshold)
     return [masks[index] for index in kept.tolist()]
 

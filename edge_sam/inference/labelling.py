@@ -7,6 +7,7 @@ everywhere in training: what EXIF says of their orientation is not applied.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from edge_sam.data.split_folders import SplitFolders
 from edge_sam.data.tars import IMAGE_SUFFIXES
 from edge_sam.data.transforms import decode_image
 from edge_sam.errors import EdgeSamError
-from edge_sam.inference.automatic_masks import SamAutomaticMaskGenerator
+from edge_sam.inference.automatic_masks import MORE_MASKS, SamAutomaticMaskGenerator
 from edge_sam.progress import show_progress
 
 
@@ -93,13 +94,14 @@ def label_photographs(
     except OSError as error:
         raise EdgeSamError(f"{error.filename or destination}: {error.strerror or error}") from error
     if not report.images:
-        raise EdgeSamError(f"{source}: not one mask in its photographs; {report.left_out_file} says why")
+        reason, _ = Counter(photograph.reason for photograph in report.left_out).most_common(1)[0]
+        raise EdgeSamError(f"{source}: not one mask in its photographs ({reason}); see {report.left_out_file}")
     return report
 
 
 def _photographs(source: Path) -> list[Path]:
     if not source.is_dir():
-        raise EdgeSamError(f"{source}: no such folder")
+        raise EdgeSamError(f"{source}: {'is a file, not a folder' if source.exists() else 'no such folder'}")
     photographs = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not photographs:
         raise EdgeSamError(f"{source}: holds no photograph ({', '.join(IMAGE_SUFFIXES)})")
@@ -168,7 +170,7 @@ class _Layout:
                 continue
             annotations.append({"id": len(annotations) + 1, **record})
         if not annotations:
-            raise BrokenSample("no mask was found")
+            raise BrokenSample(f"no mask was found: {MORE_MASKS}")
         image = {"image_id": photograph.stem, "width": width, "height": height, "file_name": photograph.name}
         return {"image": image, "annotations": annotations}
 
@@ -182,4 +184,4 @@ def _earlier_masks(file: Path, made_by: Mapping[str, Any]) -> int | None:
         number, earlier = len(tree["annotations"]), tree["made_by"]
     except (ValueError, KeyError, TypeError) as error:
         raise EdgeSamError(f"{file}: is there already, and holds no automatic masks; fill another folder") from error
-    return number if earlier == made_by else None
+    return number if earlier == made_by and number else None

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_sam.data.run_length_encoding import encode_crop
-from edge_sam.errors import EdgeSamError
 from edge_sam.inference.found_masks import FoundMask, bounding_box, is_cut_off
-from edge_sam.inference.predictor import SamPredictor, stability_score
+from edge_sam.inference.predictor import SamPredictor, expect_finite, stability_score
 from edge_sam.inference.repeated_masks import RepeatedMasks
 from edge_sam.inference.upsampling import MaskUpsampler
 from edge_sam.inference.window import Window
@@ -33,13 +32,6 @@ class Quality:
     predicted_iou: float
     stability_score: float
     stability_offset: float
-
-
-class NotFiniteError(EdgeSamError):
-    """The network answers with NaN or infinity, which no bar would let pass: without a word there would be no masks."""
-
-    def __init__(self) -> None:
-        super().__init__("the network answers with NaN or infinity: look at its weights, and at their number format")
 
 
 class PointAnswers:
@@ -91,7 +83,7 @@ class PointAnswers:
         origins = points + np.array([self._crop.left, self._crop.top])
         done = 0
         for candidates in self._decoder.candidates(self._embed(points)):
-            _expect_finite(candidates.iou)
+            expect_finite(candidates.iou)
             chosen = candidates.iou > bar
             samples: Sequence[Tensor | None] = [None] * int(chosen.sum())
             if self._repeats is not None:
@@ -100,7 +92,7 @@ class PointAnswers:
                 chosen[chosen.clone()] = fresh
                 samples = list(of_chosen[fresh])
             masks = candidates.logits(chosen).float()
-            _expect_finite(masks)
+            expect_finite(masks)
             windows = self._upsampler.windows(masks, MASK_THRESHOLD - self._quality.stability_offset)
             scores = candidates.iou[chosen].tolist()
             indices = (done + chosen.nonzero()[:, 0]).cpu().numpy()
@@ -137,11 +129,6 @@ class PointAnswers:
         if is_cut_off(box, crop, self._size):
             return None
         return FoundMask(encode_crop(bits, left, top, self._size), box, score, stability, point, crop)
-
-
-def _expect_finite(values: Tensor) -> None:
-    if not values.isfinite().all():
-        raise NotFiniteError
 
 
 def _every_second(predictor: SamPredictor) -> Tensor:

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edge_sam.data.transforms import pad_images, resized_size
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inputs.pictures import ChannelOrder, rgb_pixels
 from edge_sam.inputs.prompts import check_prompts
 from edge_sam.modeling.folding import folded
@@ -38,6 +38,11 @@ class SamPredictor:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.prompt_encoder.no_mask_embed.weight.device
+
+    @property
+    def is_image_set(self) -> bool:
+        """Whether there is an image to ask about."""
+        return self.features is not None
 
     def reset_image(self) -> None:
         """Forget the image."""
@@ -84,7 +89,8 @@ class SamPredictor:
         Args:
             point_coords: (P, 2) or (N, P, 2), (x, y) in pixels of the image.
             point_labels: (P,) or (N, P): 1 foreground, 0 background, -1 padding where objects have fewer points.
-            box: (4,) or (N, 4), XYXY in pixels of the image; cut at the image's edge.
+            box: (4,) or (N, 4), XYXY in pixels of the image; cut at the image's edge; (1, 4) also beside prompts of
+                one object.
             mask_input: (1, 4h, 4w) or (N, 1, 4h, 4w), logits, e.g. the third result of an earlier call.
             num_multimask_outputs: K = 1: the single mask; 3: three candidates; 4: both.
             use_stability_score: score by how little a mask changes with the threshold instead of by predicted IoU.
@@ -97,6 +103,7 @@ class SamPredictor:
         Raises:
             EdgeSamError: no image, another number of masks, or prompts that
                 :func:`edge_sam.inputs.prompts.check_prompts` refuses.
+            NotFiniteError: scores or logits are no numbers.
         """
         self.get_image_embedding()
         prompts = check_prompts(
@@ -145,6 +152,7 @@ class SamPredictor:
 
         Raises:
             EdgeSamError: no image, no prompt, prompts of different numbers of objects, another number of masks.
+            NotFiniteError: scores or logits are no numbers.
         """
         features = self.get_image_embedding()
         if num_multimask_outputs not in (1, 3, 4):
@@ -172,13 +180,15 @@ class SamPredictor:
         mask_input: Tensor | None,
         num_multimask_outputs: int,
     ) -> tuple[Tensor, Tensor]:
-        """Return low-resolution logits (N, K, 4h, 4w) and predicted IoU (N, K)."""
+        """Return low-resolution logits (N, K, 4h, 4w) and predicted IoU (N, K), all of them finite."""
         encoder = self.model.prompt_encoder
         sparse, dense = encoder(points, boxes, mask_input)
         if mask_input is None:
             dense = dense[:1]  # the same for all prompts: the image is not copied for each of them
         embedding, pe = self.get_image_embedding(), encoder.get_dense_pe()
         logits, scores = self.model.mask_decoder(embedding, pe, sparse, dense, num_multimask_outputs)
+        expect_finite(logits)
+        expect_finite(scores)
         return logits, scores
 
     def _enlarge(self, low_resolution: Tensor, return_logits: bool) -> Tensor:
@@ -235,6 +245,16 @@ def _number_of_objects(
     if len(set(counts)) > 1:
         raise EdgeSamError(f"prompts do not belong together: they are of {', '.join(map(str, counts))} objects")
     return counts[0]
+
+
+def expect_finite(answer: Tensor) -> None:
+    """Insist that what a network answers, of any shape, is neither NaN nor infinite.
+
+    Raises:
+        NotFiniteError: some of it is.
+    """
+    if not answer.isfinite().all():
+        raise NotFiniteError
 
 
 def stability_score(logits: Tensor, threshold: float = MASK_THRESHOLD, offset: float = STABILITY_OFFSET) -> Tensor:

@@ -26,11 +26,12 @@ def read_picture(path: str | Path) -> Image.Image:
     """Read an image file whole.
 
     Raises:
-        EdgeSamError: no such file, not an image, truncated, or of more pixels than Pillow takes for an honest picture.
+        EdgeSamError: no such file, a folder, not an image, truncated, or of more pixels than Pillow takes for an honest
+            picture.
     """
     path = Path(path)
     if not path.is_file():
-        raise EdgeSamError(f"{path}: no such file")
+        raise EdgeSamError(f"{path}: {'is a folder, not a picture' if path.is_dir() else 'no such file'}")
     try:
         image: Image.Image = Image.open(path)
         image.load()

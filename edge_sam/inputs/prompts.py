@@ -45,7 +45,7 @@ def check_prompts(
     Args:
         point_coords: (P, 2) or (N, P, 2), (x, y) in pixels of the picture.
         point_labels: (P,) or (N, P).
-        box: (4,) or (N, 4), XYXY in pixels of the picture.
+        box: (4,) or (N, 4), XYXY in pixels of the picture; (1, 4) beside other prompts of one object is of that one.
         mask_input: (1, m, m) or (N, 1, m, m), logits.
         size: (H, W) of the picture.
         mask_side: m.
@@ -57,6 +57,7 @@ def check_prompts(
     points, labels = _points(point_coords, point_labels)
     boxes = None if box is None else _shaped("box", box, (4,))
     masks = None if mask_input is None else _shaped("mask_input", mask_input, (1, mask_side, mask_side))
+    boxes = _without_batch_of_one(boxes, points, masks)
     batched = _agree_on_objects(point_coords=(points, 2), box=(boxes, 1), mask_input=(masks, 3))
     if not batched:
         points, labels, boxes, masks = (None if x is None else x[None] for x in (points, labels, boxes, masks))
@@ -112,6 +113,14 @@ def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise EdgeSamError(f"{name} holds values that are not finite (NaN or infinity)")
     return array.astype(np.float64)
+
+
+def _without_batch_of_one(
+    boxes: NDArray[np.float64] | None, points: NDArray[np.float64] | None, masks: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    """Return boxes as they are; but (1, 4) beside prompts of one object as that object's, as segment-anything does."""
+    of_one = [array.ndim == dimensions for array, dimensions in ((points, 2), (masks, 3)) if array is not None]
+    return boxes[0] if boxes is not None and boxes.shape == (1, 4) and of_one and all(of_one) else boxes
 
 
 def _agree_on_objects(**given: tuple[NDArray[np.float64] | None, int]) -> bool:

@@ -69,7 +69,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except EdgeSamError:
         raise
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, LookupError) as error:  # text, too, is read as commands, some of which there are
         raise EdgeSamError(
             f"{path}: not a weight file, or one that holds more than tensors and plain values"
         ) from error
@@ -106,24 +106,40 @@ def load_official(module: nn.Module, state: Mapping[str, Tensor], source: str) -
         EdgeSamError: names ``source``, the number and the first three missing and unexpected names, or the first wrong
             shape, and what to do about it where that is known.
     """
+    problem = difference(module, state)
+    if problem:
+        raise EdgeSamError(f"{source}: not the weights of this {_kind(module)}: {problem}{_hint(module, state)}")
+    module.load_state_dict({own: state[name] for name, own in official_names(module).items()})
+
+
+def difference(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Say what keeps tensors from being all weights of a module and no others; empty where nothing does.
+
+    Args:
+        module: see :func:`load_official`, as for the argument that follows; on the device ``meta``, too.
+        state: with official names.
+
+    Returns:
+        The number and the first three names of missing and unexpected tensors; where there are none, the first wrong
+        shape.
+    """
     names = official_names(module)
     own_state = module.state_dict()
     missing = [name for name in names if name not in state]
     unexpected = [name for name in state if name not in names]
     if missing or unexpected:
         problems = [_listed("missing", missing), _listed("unexpected", unexpected)]
-        message = "; ".join(problem for problem in problems if problem)
-        raise EdgeSamError(f"{source}: not the weights of this {_kind(module)}: {message}{_hint(module, state)}")
+        return "; ".join(problem for problem in problems if problem)
     for name, own in names.items():
         if state[name].shape != own_state[own].shape:
-            found, expected = tuple(state[name].shape), tuple(own_state[own].shape)
-            raise EdgeSamError(f"{source}: {name} has shape {found}, this {_kind(module)} has {expected}")
-    module.load_state_dict({own: state[name] for name, own in names.items()})
+            return f"{name} has shape {tuple(state[name].shape)}, not {tuple(own_state[own].shape)}"
+    return ""
 
 
 def _listed(what: str, names: list[str]) -> str:
+    tensors = "tensor" if len(names) == 1 else "tensors"
     more = ", ..." if len(names) > 3 else ""
-    return f"{len(names)} {what} tensors ({', '.join(names[:3])}{more})" if names else ""
+    return f"{len(names)} {what} {tensors} ({', '.join(names[:3])}{more})" if names else ""
 
 
 def _kind(module: nn.Module) -> str:

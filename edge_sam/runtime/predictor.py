@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inputs.pictures import ChannelOrder, rgb_pixels
 from edge_sam.inputs.prompts import check_prompts
 from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphPair
@@ -21,11 +21,18 @@ class GraphPredictor:
 
     Args:
         graphs: encoder and decoder.
+        expect_finite: insist that the answers are neither NaN nor infinite.
     """
 
-    def __init__(self, graphs: GraphPair) -> None:
+    def __init__(self, graphs: GraphPair, expect_finite: bool = True) -> None:
         self.graphs = graphs
+        self._expect_finite = expect_finite
         self.reset_image()
+
+    @property
+    def is_image_set(self) -> bool:
+        """Whether there is an image to ask about."""
+        return self.features is not None
 
     def reset_image(self) -> None:
         """Forget the image."""
@@ -69,7 +76,7 @@ class GraphPredictor:
         Args:
             point_coords: (P, 2) or (N, P, 2), (x, y) in pixels of the image.
             point_labels: (P,) or (N, P): 1 foreground, 0 background.
-            box: (4,) or (N, 4), XYXY in pixels of the image.
+            box: (4,) or (N, 4), XYXY in pixels of the image; (1, 4) also beside prompts of one object.
             mask_input: (1, 4h, 4w) or (N, 1, 4h, 4w) logits, e.g. the third result of an earlier call.
             num_multimask_outputs: K = 1: the single mask; 3: three candidates; 4: both.
             use_stability_score: score by how little a mask changes with the threshold instead of by predicted IoU.
@@ -82,6 +89,7 @@ class GraphPredictor:
         Raises:
             EdgeSamError: no image, prompts that :func:`edge_sam.inputs.prompts.check_prompts` refuses, masks or scores
                 that these graphs do not compute.
+            NotFiniteError: scores or logits are no numbers.
         """
         self.get_image_embedding()
         side = self.graphs.description.image_size // 4
@@ -124,6 +132,7 @@ class GraphPredictor:
         Raises:
             EdgeSamError: no image, no prompt, arrays that do not belong together, masks or scores that these graphs do
                 not compute.
+            NotFiniteError: scores or logits are no numbers.
         """
         features = self.get_image_embedding()
         chosen = self.graphs.description.chosen_masks(num_multimask_outputs)
@@ -132,6 +141,8 @@ class GraphPredictor:
         if self.graphs.description.postprocess:
             inputs["orig_im_size"] = np.array(self.original_size, np.float32)
         low_resolution, scores, *logits = (x[:, chosen] for x in self._decode(inputs, mask_input))
+        if self._expect_finite and not (np.isfinite(low_resolution).all() and np.isfinite(scores).all()):
+            raise NotFiniteError
         if use_stability_score != self.graphs.description.use_stability_score:
             scores = self._other_scores(low_resolution)
         large = logits[0] if logits else self._enlarged(low_resolution)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from edge_sam.cli import main
+from edge_sam.commands.predict_files import Answer, write_answer
 from edge_sam.inference.predictor import SamPredictor
 from edge_sam.modeling.sam import Sam
 
@@ -34,9 +36,10 @@ def test_files_hold_what_the_predictor_answers(model_folder, picture, tmp_path, 
     masks, scores, _ = predictor.predict([[30, 40], [90, 20]], [1, 0], [10, 10, 120, 80])
     content = json.loads((out / "photo.json").read_text())
     assert content["images"] == [{"id": 1, "file_name": "photo.png", "width": 160, "height": 90}]
-    by_number = dict(zip(np.flatnonzero(masks.any((1, 2))).tolist(), content["annotations"], strict=True))
-    for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
-        assert np.array_equal(np.asarray(Image.open(out / f"photo_mask_{number + 1}.png")), mask)
+    by_number = {entry["id"]: entry for entry in content["annotations"]}
+    assert list(by_number) == (1 + np.flatnonzero(masks.any((1, 2)))).tolist()
+    for number, (mask, score) in enumerate(zip(masks, scores, strict=True), start=1):
+        assert np.array_equal(np.asarray(Image.open(out / f"photo_mask_{number}.png")), mask)
         if number in by_number:
             assert np.array_equal(mask_utils.decode(by_number[number]["segmentation"]), mask)
             assert by_number[number]["score"] == pytest.approx(float(score), abs=1e-5)
@@ -49,6 +52,31 @@ def test_several_boxes_are_several_objects(model_folder, picture, tmp_path, caps
             "--box", "0,0,50,50", "--out", tmp_path / "out", "--use-stability-score")  # fmt: skip
     assert "object 2" in capsys.readouterr().out
     assert len(list((tmp_path / "out").glob("photo_mask_*.png"))) == 2
+
+
+def answer_of(*masks):
+    """Candidates (H, W) for one object."""
+    nothing = np.zeros((0, 2))
+    scores = np.ones((1, len(masks)), np.float32)
+    return Answer(np.stack(masks)[None], scores, nothing, np.zeros(0, np.int64), np.zeros((0, 4)))
+
+
+def test_a_mask_without_a_pixel_is_told_and_leaves_its_number_free(tmp_path):
+    pixels, whole = np.zeros((6, 8, 3), np.uint8), np.ones((6, 8), bool)
+    lines = write_answer(answer_of(~whole, whole), Path("photo.jpg"), pixels, tmp_path)
+    assert lines[0].endswith("0 pixels, not in the COCO file") and lines[1].endswith(" 48 pixels")
+    assert [entry["id"] for entry in json.loads((tmp_path / "photo.json").read_text())["annotations"]] == [2]
+    assert np.asarray(Image.open(tmp_path / "photo_mask_2.png")).all()
+
+
+def test_masks_of_an_earlier_answer_do_not_stay(tmp_path):
+    pixels, whole = np.zeros((6, 8, 3), np.uint8), np.ones((6, 8), bool)
+    for name in ("photo[1]", "photo[1]_mask_1", "photo1"):
+        write_answer(answer_of(whole, whole, whole), Path(f"{name}.jpg"), pixels, tmp_path)
+    write_answer(answer_of(whole), Path("photo[1].jpg"), pixels, tmp_path)
+    kept = {path.name for path in tmp_path.glob("*_mask_*.png")}
+    others = {f"{name}_mask_{number}.png" for name in ("photo[1]_mask_1", "photo1") for number in (1, 2, 3)}
+    assert kept == {"photo[1]_mask_1.png"} | others
 
 
 def test_a_box_over_the_edge_is_cut(model_folder, picture, tmp_path):
@@ -99,6 +127,16 @@ def test_files_that_are_missing_or_broken(model_folder, picture, tmp_path, capsy
         with pytest.raises(SystemExit):
             predict(*arguments, "--point", "3,3")
         assert message in capsys.readouterr().err
+
+
+def test_a_network_without_numbers_is_one_line(model_folder, picture, tmp_path, capsys):
+    sam = Sam.from_pretrained(model_folder)
+    sam.mask_decoder.iou_token.weight.data.fill_(torch.nan)
+    sam.save_pretrained(tmp_path / "broken")
+    with pytest.raises(SystemExit) as ended:
+        predict(picture[0], "--checkpoint", tmp_path / "broken", "--point", "3,3", "--out", tmp_path / "out")
+    assert ended.value.code == 1 and "answers with NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_everything_and_label(model_folder, picture, tmp_path, capsys):

@@ -91,6 +91,11 @@ def test_deep_pictures_are_refused():
         decode_image(encode(Image.fromarray(np.full((8, 8), 4000, np.uint16)), "PNG"))
 
 
+def test_what_is_no_image_is_told_alike_in_every_run():
+    with pytest.raises(BrokenSample, match=r"^image cannot be decoded \(not a kind that Pillow can read\)$"):
+        decode_image(b"no image")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.9])
 def test_truncated_files_are_refused(kind, keep):

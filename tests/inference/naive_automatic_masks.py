@@ -100,6 +100,11 @@ def suppress(masks, preference, threshold):
 
 
 def box_iou(a, b):
+    lines = [left == right or top == bottom for left, top, right, bottom in (a, b)]
+    if any(lines):  # compared by their pixels, and with each other alone
+        if not all(lines):
+            return 0.0
+        a, b = ((left, top, right + 1, bottom + 1) for left, top, right, bottom in (a, b))
     w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(w, 0) * max(h, 0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared

@@ -139,6 +139,14 @@ def test_lines_of_pixels(size):
     assert all(mask["segmentation"].shape == size for mask in masks)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
+def test_lines_of_pixels_are_found_once(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    masks = SamAutomaticMaskGenerator(LikenessSam(), **LOOSE | {"pred_iou_thresh": 0.0}).generate(image)
+    found = [mask["segmentation"].tobytes() for mask in masks]
+    assert found and len(set(found)) == len(found)
+
+
 def test_nothing_found_is_no_mask(picture):
     settings = LOOSE | {"pred_iou_thresh": 2.0, "crop_n_layers": 1, "min_mask_region_area": 9, "spare_points": True}
     assert SamAutomaticMaskGenerator(LikenessSam(), **settings).generate(picture) == []
@@ -172,6 +180,7 @@ def test_a_broken_decoder_is_an_error_not_an_empty_picture(picture):
         ({"points_per_side": 2, "crop_n_layers": 2, "crop_n_points_downscale_factor": 2}, "without a point"),
         ({"points_per_batch": 0}, "points_per_batch is 0; it should be at least 1"),
         ({"crop_n_layers": -1}, "crop_n_layers is -1"),
+        ({"crop_n_layers": 99}, "crop_n_layers is 99; it should be at most 6"),
         ({"stability_score_offset": float("nan")}, "stability_score_offset is nan"),
         ({"box_nms_thresh": float("nan")}, "box_nms_thresh is not a number"),
         ({"pred_iou_thresh": float("nan")}, "pred_iou_thresh is not a number"),

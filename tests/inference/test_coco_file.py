@@ -25,3 +25,9 @@ def test_pycocotools_reads_the_masks_back():
         assert np.array_equal(coco.annToMask(entry), mask)
         assert entry["area"] == mask.sum() and entry["score"] == 0.5
     assert found[0]["bbox"] == [5, 3, 25, 17]
+
+
+def test_a_mask_may_bring_its_number():
+    records = [{"id": 2 * number, "segmentation": run_lengths(mask)} for number, mask in enumerate(masks(), start=1)]
+    content = coco_file([MaskedPicture("two.jpg", (20, 30), records)])
+    assert [entry["id"] for entry in content["annotations"]] == [2, 4]

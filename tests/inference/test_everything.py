@@ -35,6 +35,13 @@ def test_a_coco_file_and_an_overlay_of_each_picture(generator, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "overlays").iterdir()) == ["a.bmp.jpg", "a.png.jpg"]
 
 
+def test_not_one_mask_comes_with_what_to_do(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    strict = SamAutomaticMaskGenerator(LikenessSam(), 1, pred_iou_thresh=2)
+    lines = find_everything(strict, [tmp_path / "a.png"], tmp_path / "out").describe()
+    assert "with 0 masks" in lines[-2] and "--pred-iou-thresh, --stability-score-thresh" in lines[-1]
+
+
 def test_not_one_picture_is_an_error(generator, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(EdgeSamError, match=r"broken\.jpg: image cannot be decoded"):

@@ -63,6 +63,8 @@ def test_the_loader_reads_what_was_laid_out(photographs):
     report = label(photographs, Generator())
     assert (report.images, report.masks, report.done_before) == (2, 2, 0)
     assert [entry.image for entry in report.left_out] == ["broken.jpg", "dark.png"]
+    assert "not a kind that Pillow can read" in report.left_out[0].reason
+    assert "--pred-iou-thresh" in report.left_out[1].reason
     source = open_source(photographs.parent / "out", "train")
     assert source.ids == ("a", "b")
     for name, file in (("a", "a.jpg"), ("b", "b.png")):
@@ -107,10 +109,12 @@ def test_a_folder_without_use_is_named(tmp_path):
     with pytest.raises(EdgeSamError, match="holds no photograph"):
         label(tmp_path / "dark", Generator())
     Image.new("RGB", (20, 20)).save(tmp_path / "dark" / "dark.png")
-    with pytest.raises(EdgeSamError, match="not one mask in its photographs"):
+    with pytest.raises(EdgeSamError, match=r"not one mask in its photographs \(no mask .*--pred-iou-thresh, --"):
         label(tmp_path / "dark", Generator())
     Image.new("RGB", (20, 20)).save(tmp_path / "dark" / "dark.jpg")
     with pytest.raises(EdgeSamError, match=r"dark\.jpg and dark\.png would share"):
         label(tmp_path / "dark", Generator())
     with pytest.raises(EdgeSamError, match="no such folder"):
         label(tmp_path / "nowhere", Generator())
+    with pytest.raises(EdgeSamError, match=r"dark\.png: is a file, not a folder"):
+        label(tmp_path / "dark" / "dark.png", Generator())

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import edge_sam
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inference.predictor import SamPredictor, stability_score
 from edge_sam.modeling.checkpoints import load_official
 from edge_sam.modeling.registry import build_sam
@@ -178,6 +178,12 @@ def test_a_batch_is_answered_as_each_object_alone(predictor, picture):
         np.testing.assert_allclose(refined_scores[i], one[1], atol=1e-5)
 
 
+def test_a_box_in_a_batch_of_one_joins_points_of_one_object(predictor, picture):
+    predictor.set_image(picture)
+    for found, wanted in zip(predictor.predict(*POINT, BOX[None]), predictor.predict(*POINT, BOX), strict=True):
+        assert np.array_equal(found, wanted)
+
+
 def test_more_prompts_than_are_decoded_at_once(predictor, picture, monkeypatch):
     predictor.set_image(picture)
     rng = np.random.default_rng(0)
@@ -257,7 +263,9 @@ def test_coordinates_scale_each_axis_by_its_own_ratio(predictor, picture):
 
 def test_no_image_is_an_error(predictor, picture):
     predictor.set_image(picture)
+    assert predictor.is_image_set
     predictor.reset_image()
+    assert not predictor.is_image_set
     with pytest.raises(EdgeSamError, match="call set_image before predict"):
         predictor.predict(*POINT)
     with pytest.raises(EdgeSamError, match="call set_image before predict"):
@@ -284,6 +292,16 @@ def test_bad_prompts_are_named(arguments, message, predictor, picture):
     predictor.set_image(picture)
     with pytest.raises(EdgeSamError, match=message):
         predictor.predict(**arguments)
+
+
+@pytest.mark.parametrize("broken", ["output_upscaling.0.bias", "iou_prediction_head.layers.2.bias"])
+def test_answers_that_are_no_numbers_are_an_error_not_empty_masks(broken, picture):
+    sam = build_sam("rep_vit_m1", 64)
+    sam.mask_decoder.get_parameter(broken).data.fill_(torch.nan)
+    broken_predictor = SamPredictor(sam)
+    broken_predictor.set_image(picture)
+    with pytest.raises(NotFiniteError, match="the network answers with NaN or infinity"):
+        broken_predictor.predict(box=BOX, use_stability_score=True)
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ def test_files_that_are_no_pictures_are_named(tmp_path, monkeypatch):
     for name in ("half.jpg", "text.jpg", "empty.png"):
         with pytest.raises(EdgeSamError, match=rf"{name}: image cannot be decoded"):
             read_picture(tmp_path / name)
-    for path in (tmp_path, tmp_path / "nothing.jpg"):
-        with pytest.raises(EdgeSamError, match="no such file"):
+    for path, message in ((tmp_path, "is a folder, not a picture"), (tmp_path / "nothing.jpg", "no such file")):
+        with pytest.raises(EdgeSamError, match=f"{path.name}: {message}"):
             read_picture(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(EdgeSamError, match="exceeds limit"):

@@ -34,6 +34,13 @@ def test_prompts_of_many_objects():
     assert nothing.batched and nothing.points.shape == (0, 1, 2)
 
 
+@pytest.mark.parametrize("others", [{"point_coords": POINTS, "point_labels": LABELS}, {"mask_input": MASK}])
+def test_a_box_in_a_batch_of_one_joins_prompts_of_one_object(others):
+    prompts = check(box=[BOX], **others)
+    assert not prompts.batched and np.array_equal(prompts.boxes, [BOX])
+    assert check(box=[BOX]).batched
+
+
 @pytest.mark.parametrize(("points", "labels"), [([], []), (np.zeros((0, 2)), np.zeros(0, int))])
 def test_no_point_is_as_none_given(points, labels):
     prompts = check(points, labels, BOX)
@@ -85,6 +92,14 @@ def test_a_box_is_cut_at_the_edge_or_refused(box):
         ({"mask_input": MASK > 0}, "mask_input is of type bool, not of numbers"),
         ({"mask_input": MASK + np.inf}, "mask_input holds values that are not finite"),
         ({"box": BOX, "mask_input": [MASK] * 2}, "box of one object, mask_input of a batch of 2"),
+        (
+            {"point_coords": POINTS, "point_labels": LABELS, "box": [BOX] * 2},
+            "point_coords of one object, box of a batch of 2",
+        ),
+        (
+            {"point_coords": [POINTS], "point_labels": [LABELS], "box": [BOX], "mask_input": MASK},
+            "box of a batch of 1, mask_input of one object",
+        ),
         ({"box": [BOX] * 3, "mask_input": [MASK] * 2}, "box of a batch of 3, mask_input of a batch of 2"),
     ],
 )

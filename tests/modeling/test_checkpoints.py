@@ -152,7 +152,7 @@ def test_missing_and_unexpected_tensors_are_counted_and_named(fresh):
         load_official(fresh, state, "some.pth")
     assert str(error.value) == (
         "some.pth: not the weights of this RepViTImageEncoder: 4 missing tensors (features.0.0.c.weight, "
-        "features.0.0.bn.weight, features.0.0.bn.bias, ...); 1 unexpected tensors (surprise)"
+        "features.0.0.bn.weight, features.0.0.bn.bias, ...); 1 unexpected tensor (surprise)"
     )
     assert torch.equal(fresh.state_dict()["trunk.stem.conv2.c.weight"], before)
 
@@ -161,7 +161,7 @@ def test_a_wrong_shape_is_named_and_nothing_is_loaded(fresh):
     state = {name: tensor + 1 for name, tensor in official_state(fresh).items()}
     state["neck.0.weight"] = torch.zeros(256, 128, 1, 1)
     before = fresh.state_dict()["neck.0.weight"].clone()
-    with pytest.raises(EdgeSamError, match=r"neck\.0\.weight has shape \(256, 128, 1, 1\), this .* \(256, 256, 1, 1\)"):
+    with pytest.raises(EdgeSamError, match=r"neck\.0\.weight has shape \(256, 128, 1, 1\), not \(256, 256, 1, 1\)"):
         load_official(fresh, state, "some.pth")
     assert torch.equal(fresh.state_dict()["neck.0.weight"], before)
 
@@ -245,7 +245,7 @@ def test_an_incomplete_trunk_is_refused(fresh, tmp_path):
     state = imagenet_state("timm")
     del state["stages.2.blocks.2.se.fc1.bias"]
     save_state(state, tmp_path / "part.pth")
-    with pytest.raises(EdgeSamError, match="1 missing tensors"):
+    with pytest.raises(EdgeSamError, match="1 missing tensor "):
         load_student_encoder(fresh, tmp_path / "part.pth")
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.runtime.predictor import GraphPredictor
 from tests.runtime.graphs import disc_graphs
 
@@ -123,6 +123,16 @@ def test_other_prompts_are_refused(arguments, message):
         predictor().predict(**arguments)
 
 
+@pytest.mark.parametrize("output", [0, 1])
+def test_answers_that_are_no_numbers_are_an_error_not_empty_masks(output):
+    asked = predictor()
+    answers = asked.graphs.decoder({"point_coords": np.zeros((1, 1, 2), np.float32)})
+    answers[output] = answers[output] * np.nan
+    asked.graphs.decoder = lambda inputs: answers
+    with pytest.raises(NotFiniteError, match="the network answers with NaN or infinity"):
+        asked.predict(np.array([[40, 60]]), ONE)
+
+
 def test_there_is_no_answer_without_an_image():
     without = predictor(picture=None)
     with pytest.raises(EdgeSamError, match="no image was set"):
@@ -130,6 +140,8 @@ def test_there_is_no_answer_without_an_image():
     asked = predictor()
     with pytest.raises(EdgeSamError):
         asked.set_image(np.zeros((3, 3)))
+    assert asked.is_image_set
     asked.reset_image()
+    assert not asked.is_image_set
     with pytest.raises(EdgeSamError, match="no image was set"):
         asked.get_image_embedding()

@@ -3,6 +3,7 @@
 # with the best scored of three masks, too, and as many clicks; on as many processes as there are GPUs (one on CPU):
 #   bash scripts/eval_mIoU.sh CONFIG CHECKPOINT [more arguments of evaluation/eval_mIoU.py]
 # COCO and LVIS are read from datasets/ (DATASETS names another folder) and left out, with a word, where they are not.
+# Where one data set fails, SA-1B that is not there, too, the others are measured all the same, and the exit status tells.
 # SA-1K is the first 1000 images by name of the configuration's val split; their names are kept in datasets/sa_1k.txt
 # (SA_1K_LIST), and once they are, these images are taken. With --dataset, --data-path, --image-list or --output only one
 # data set is measured, SA-1B where none is named; and options that say what to measure take the place of the paper's
@@ -23,6 +24,9 @@ suite=(--suite paper)
 pinned=(--image-list "${SA_1K_LIST:-$datasets/sa_1k.txt}")
 on_cpu=
 one=
+dataset=
+data_path=
+previous=
 for argument in "$@"; do
     case $argument in
     --suite | --suite=* | --prompt-types* | --point-from* | --refine-iter* | --num-multimask-outputs* | --multimask-select*)
@@ -31,6 +35,12 @@ for argument in "$@"; do
     --dataset | --dataset=* | --data-path* | --image-list* | --output*) one=1 pinned=() ;;
     --only-cpu) on_cpu=1 ;;
     esac
+    case $argument in
+    --dataset=*) dataset=${argument#*=} ;;
+    --data-path | --data-path=*) data_path=1 ;;
+    esac
+    if [[ $previous == --dataset ]]; then dataset=$argument; fi
+    previous=$argument
 done
 
 processes=1
@@ -43,15 +53,21 @@ evaluate() {
 }
 
 if [[ -n $one ]]; then
-    evaluate "$@"
+    folder=()
+    # SA-1B's folder is the configuration's.
+    if [[ -z $data_path && -n $dataset && $dataset != sa ]]; then folder=(--data-path "$datasets"); fi
+    evaluate ${folder[@]+"${folder[@]}"} "$@"
     exit
 fi
-evaluate --dataset sa ${pinned[@]+"${pinned[@]}"} "$@"
+trap 'exit 130' INT # the end of all of it, not of one data set
+status=0
+evaluate --dataset sa ${pinned[@]+"${pinned[@]}"} "$@" || status=$?
 for dataset in coco:coco/annotations/instances_val2017.json lvis:lvis/lvis_v1_val.json; do
     file=$datasets/${dataset#*:}
     if [[ -e $file ]]; then
-        evaluate --dataset "${dataset%%:*}" --data-path "$datasets" "$@"
+        evaluate --dataset "${dataset%%:*}" --data-path "$datasets" "$@" || status=$?
     else
         echo "${dataset%%:*}: left out, $file is not there" >&2
     fi
 done
+exit "$status"

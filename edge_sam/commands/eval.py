@@ -109,3 +109,8 @@ def _check(chosen: argparse.Namespace) -> None:
         value = getattr(chosen, name)
         if value is not None and value < bound:
             raise EdgeSamError(f"--{name.replace('_', '-')} {value}: must be at least {bound}")
+    if chosen.image_list is not None and not chosen.image_list.exists():
+        raise EdgeSamError(
+            f"--image-list {chosen.image_list}: is not there, and edgesam eval only reads such a list: write the "
+            "images' names to it, one a line, or let evaluation/eval_mIoU.py do that"
+        )

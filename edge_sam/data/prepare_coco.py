@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class CocoReport:
         done_before: images that an earlier run had laid out from the same entries.
         left_out: everything else.
         left_out_file: the same as JSON lines.
+        of_earlier_files: names of other images of the split that were laid out from a COCO file; they stay.
     """
 
     images: int
@@ -55,6 +57,7 @@ class CocoReport:
     done_before: int
     left_out: tuple[LeftOut, ...]
     left_out_file: Path
+    of_earlier_files: tuple[str, ...]
 
     def describe(self) -> str:
         """Say it in one line."""
@@ -63,7 +66,9 @@ class CocoReport:
         told = f"{crowds} crowds, {len(self.left_out) - crowds - images} other annotations and {images} images"
         left_out = f"left out: {told} (see {self.left_out_file})" if self.left_out else "nothing left out"
         before = f" ({self.done_before} of them laid out before)" if self.done_before else ""
-        return f"{self.images} images{before} with {self.masks} masks; {left_out}"
+        others = self.of_earlier_files
+        stay = f"; {len(others)} images of earlier files are still there, e.g. {others[0]}" if others else ""
+        return f"{self.images} images{before} with {self.masks} masks; {left_out}{stay}"
 
 
 def prepare_coco(
@@ -103,7 +108,7 @@ def prepare_coco(
     try:
         with layout.folders.claimed():
             done = layout.place_all(images, f"prepare {split}", workers or os.cpu_count() or 1)
-            report = layout.report(done)
+            report = layout.report(done, layout.of_earlier_files({image.name for image in images}))
     except OSError as error:
         raise EdgeSamError(f"{error.filename or destination}: {error.strerror}") from error
     if not report.images:
@@ -141,7 +146,12 @@ class _Layout:
                 threads.shutdown(cancel_futures=True)
         return placed
 
-    def report(self, placed: list[_Placed]) -> CocoReport:
+    def of_earlier_files(self, names: Collection[str]) -> tuple[str, ...]:
+        """Return the images in the split that were laid out from a COCO file, but for those of ``names``."""
+        others = (file for file in self.folders.annotations.glob("*.json") if file.stem not in names)
+        return tuple(sorted(file.stem for file in others if _is_of_coco(file)))
+
+    def report(self, placed: list[_Placed], of_earlier_files: tuple[str, ...]) -> CocoReport:
         """Sum up, and write what was left out."""
         left_out = tuple(entry for image in placed for entry in image.left_out)
         file = self.folders.notes / "left_out.jsonl"
@@ -152,6 +162,7 @@ class _Layout:
             done_before=sum(image.done_before for image in placed),
             left_out=left_out,
             left_out_file=file,
+            of_earlier_files=of_earlier_files,
         )
 
     def _place(self, image: CocoImage) -> _Placed:
@@ -197,6 +208,14 @@ def _read_earlier(file: Path, digest: str) -> _Placed | None:
         raise EdgeSamError(
             f"{file}: is there already, and was not made from a COCO file; fill another folder"
         ) from error
+
+
+def _is_of_coco(file: Path) -> bool:
+    """Tell whether an annotation file was laid out from a COCO file; SA-1B's own are not."""
+    try:
+        return "made_from" in json.loads(file.read_bytes())
+    except (ValueError, TypeError):
+        return False
 
 
 def _usable(image: CocoImage, picture: bytes) -> tuple[list[Entry], tuple[LeftOut, ...]]:

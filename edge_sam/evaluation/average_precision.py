@@ -96,7 +96,7 @@ class ApResult:
         boxes: how many masks were asked for.
         without_boxes: how many of the images have objects and not one box.
         strayed: image and number of boxes whose middle is out of the picture; they are asked for as they are.
-        unused: id and number of boxes of images that are in the boxes' file and not among those to be measured.
+        unused: id and number of boxes of images that are in the boxes' file and not among those that were measured.
         failures: image and number of the box for which the model gave NaN or infinity; its mask counts as empty.
         empty: image and annotation of masks without a pixel: they are among the objects, and nothing matches them.
         refusals: images that could not be read and annotations whose mask is broken: they are not counted; and those
@@ -254,7 +254,7 @@ def _count(
         boxes=sum(one.boxes for one in found),
         without_boxes=sum(not one.boxes and one.masks.index in annotated for one in found),
         strayed=tuple((one.image_id, number) for one in found for number in one.strayed),
-        unused=source.unused,
+        unused=source.unused_without({image.index for image in masks}),
         failures=tuple((one.image_id, number) for one in found for number in one.failed),
         empty=truth.empty,
         refusals=tuple(sorted({*refusals, *truth.refusals}, key=lambda one: (one.image_id, one.reason))),

@@ -12,6 +12,7 @@ from edge_sam.data.sa1b import Sa1bDataset
 from edge_sam.data.sources import read_name_list
 from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
+from edge_sam.settings import DataSettings
 
 DATASETS = ("sa", *COCO_LAYOUTS)
 COCO_FOLDER = "datasets"
@@ -85,14 +86,20 @@ def images_in_words(number: int, image_list: Path | None) -> str:
 
 
 def unusual_choice(namespace: argparse.Namespace, config: RunConfig) -> dict[str, Any]:
-    """Return by which options other images than all of a data set are measured; a list by its name alone.
+    """Return by which options other images than all of a data set in its usual folder are measured.
 
-    So the run that writes a list and those that take it make the same choice.
+    A list stands by its path alone, so the run that writes it and those that take it make the same choice.
     """
+    folder, usual = Path(dataset_path(namespace, config)).resolve(), Path(_usual_path(namespace.dataset)).resolve()
+    elsewhere = {} if folder == usual else {"data_path": str(folder)}
     if namespace.image_list is not None:
-        return {"image_list": namespace.image_list.name}
+        return elsewhere | {"image_list": str(namespace.image_list.resolve())}
     number = _number(namespace, config)
-    return {} if number == -1 else {"num_samples": number}
+    return elsewhere if number == -1 else elsewhere | {"num_samples": number}
+
+
+def _usual_path(dataset: str) -> str:
+    return DataSettings().DATA_PATH if dataset == "sa" else COCO_FOLDER
 
 
 def _expect_known(namespace: argparse.Namespace) -> None:

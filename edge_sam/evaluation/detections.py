@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,7 +47,7 @@ class BoxSource(Protocol):
 
     Attributes:
         name: whose they are, in words.
-        unused: which of them are of images that are not measured: the image's id and how many.
+        unused: which of them are of images that are not to be measured: the image's id and how many.
     """
 
     name: str
@@ -54,6 +55,9 @@ class BoxSource(Protocol):
 
     def of(self, index: int) -> tuple[ImageBoxes, tuple[Refusal, ...]]:
         """Return the boxes of an image of the data set, and what is wrong with others."""
+
+    def unused_without(self, measured: Collection[int]) -> tuple[tuple[int | str, int], ...]:
+        """Return ``unused``, and the same of the data set's images but for ``measured``; the others were unreadable."""
 
 
 class AnnotatedBoxes:
@@ -75,6 +79,10 @@ class AnnotatedBoxes:
         )
         return boxes, refusals
 
+    def unused_without(self, measured: Collection[int]) -> tuple[tuple[int | str, int], ...]:
+        """Return none: the annotations of an unreadable image leave with it."""
+        return self.unused
+
 
 class DetectedBoxes:
     """The boxes of a detector, best scored first; equally scored ones in the order of the file.
@@ -92,7 +100,8 @@ class DetectedBoxes:
     def __init__(self, file: Path, dataset: CocoDataset) -> None:
         entries, sha256 = _read(file)
         self.name = f"{file.name} (sha256 {sha256[:12]})"
-        index_of = {image.entry["id"]: index for index, image in enumerate(dataset.images)}
+        self._ids: list[int | str] = [image.entry["id"] for image in dataset.images]
+        index_of = {image_id: index for index, image_id in enumerate(self._ids)}
         _expect_known(file, entries, "image_id", dataset.image_numbers, dataset.annotation_file)
         categories = {category["id"] for category in dataset.categories}
         _expect_known(file, entries, "category_id", categories, dataset.annotation_file)
@@ -114,6 +123,12 @@ class DetectedBoxes:
         """Return the boxes of an image; none is ever broken."""
         own = slice(self._starts[index], self._starts[index + 1])
         return ImageBoxes(self._numbers[own, :4], self._numbers[own, 4], self._categories[own]), ()
+
+    def unused_without(self, measured: Collection[int]) -> tuple[tuple[int | str, int], ...]:
+        """Return the boxes of all images but for ``measured``: the image's id and how many."""
+        counts = np.diff(self._starts).tolist()
+        unread = [(self._ids[i], count) for i, count in enumerate(counts) if count and i not in measured]
+        return tuple(sorted((*self.unused, *unread), key=lambda item: str(item[0])))
 
 
 def _read(file: Path) -> tuple[list[dict[str, Any]], str]:

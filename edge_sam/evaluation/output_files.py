@@ -16,7 +16,7 @@ def default_output(checkpoint: str, what: str, kind: str, unusual: Mapping[str, 
     """Return ``CHECKPOINT.WHAT.KIND.json``, or ``CHECKPOINT.WHAT_HASH.KIND.json`` where something is unusual.
 
     Args:
-        checkpoint: the measured file.
+        checkpoint: the measured file; the name has its suffix unless that is ``.pth``.
         what: was measured, in a few words.
         kind: of the numbers.
         unusual: everything else that decides them, where it is not the default; as JSON knows it.
@@ -24,7 +24,8 @@ def default_output(checkpoint: str, what: str, kind: str, unusual: Mapping[str, 
     if unusual:
         digest = hashlib.sha256(json.dumps(unusual, sort_keys=True).encode()).hexdigest()
         what = f"{what}_{digest[:_HASH_DIGITS]}"
-    return Path(checkpoint).with_suffix(f".{what}.{kind}.json")
+    # A converted file keeps its suffix: x.pth and x.safetensors lie side by side.
+    return Path(f"{checkpoint.removesuffix('.pth')}.{what}.{kind}.json")
 
 
 def check_writable(path: Path, option: str = "--output FILE.json") -> None:

@@ -152,7 +152,7 @@ def _default_output(namespace: argparse.Namespace, protocols: Sequence[Evaluatio
     suite = f"{namespace.suite}_{namespace.ground_truth}{'_boundary' if namespace.boundary else ''}"
     what = protocols[0].file_name if namespace.suite is None else suite
     dataset = "" if namespace.dataset == "sa" else f"{namespace.dataset}_"
-    unusual = unusual_choice(namespace, config)
+    unusual = unusual_choice(namespace, config) | unusual_precision(config)
     if namespace.num_instances is not None:
         unusual["num_instances"] = namespace.num_instances
     if namespace.seed and any(protocol.uses_chance for protocol in protocols):
@@ -254,6 +254,11 @@ def network_of_run(config: RunConfig) -> Network:
 def precision(config: RunConfig) -> str:
     """Return the number format that the networks compute in."""
     return "bf16" if config.AMP_ENABLE else "float32"
+
+
+def unusual_precision(config: RunConfig) -> dict[str, str]:
+    """Return the number format where it is not the usual one."""
+    return {} if config.AMP_ENABLE == RunConfig().AMP_ENABLE else {"precision": precision(config)}
 
 
 def check_refusals(refusals: Sequence[Refusal], images: int, share: float) -> None:

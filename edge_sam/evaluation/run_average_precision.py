@@ -33,7 +33,7 @@ from edge_sam.evaluation.detections import AnnotatedBoxes, BoxSource, DetectedBo
 from edge_sam.evaluation.output_files import check_writable, default_output
 from edge_sam.evaluation.protocols import MultimaskOutputs
 from edge_sam.evaluation.report import first_names, model_in_words, write_json
-from edge_sam.evaluation.run import check_image_list, check_refusals, network_of_run, precision
+from edge_sam.evaluation.run import check_image_list, check_refusals, network_of_run, precision, unusual_precision
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.network_settings import expect_network_settings
 from edge_sam.modeling.registry import build_sam
@@ -87,13 +87,18 @@ def _check_arguments(namespace: argparse.Namespace) -> None:
 
 
 def _default_output(namespace: argparse.Namespace, config: RunConfig) -> Path:
-    """Return ``CHECKPOINT.DATASET_BOXES.AP.json``, with words for options and a hash of an unusual choice of images."""
+    """Return ``CHECKPOINT.DATASET_BOXES.AP.json``, with words for options and a hash of what is unusual beside them."""
     several = namespace.num_multimask_outputs
-    parts = [namespace.dataset, namespace.boxes if namespace.boxes == _GROUND_TRUTH else Path(namespace.boxes).stem]
+    unusual = unusual_choice(namespace, config) | unusual_precision(config)
+    boxes = namespace.boxes
+    if boxes != _GROUND_TRUTH:
+        # Detectors' files of one name lie in many folders.
+        unusual["boxes"], boxes = str(Path(boxes).resolve()), Path(boxes).stem
+    parts = [namespace.dataset, boxes]
     parts += [f"{namespace.multimask_select or 'score'}-of-{several}"] if several > 1 else []
     parts += [namespace.ranking] if namespace.ranking != "box" else []
     parts += ["boundary"] if namespace.boundary else []
-    return default_output(namespace.checkpoint, "_".join(parts), "AP", unusual_choice(namespace, config))
+    return default_output(namespace.checkpoint, "_".join(parts), "AP", unusual)
 
 
 @run_command

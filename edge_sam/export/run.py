@@ -22,6 +22,7 @@ from edge_sam.export.torch_export import TorchGraph
 from edge_sam.modeling.sam import Sam
 from edge_sam.runtime.graphs import Array, DescribedGraph, GraphDescription, GraphPair
 from edge_sam.runtime.pictures import normalised_square
+from edge_sam.runtime.predictor import GraphPredictor
 
 Part = Literal["encoder", "decoder"]
 Picture = NDArray[np.uint8]
@@ -135,12 +136,14 @@ def export(
         calibration: others, which set the ranges of ``int8``.
 
     Raises:
-        EdgeSamError: no such target, a package is missing, the target cannot hold such a graph, a file cannot be
-            written.
+        EdgeSamError: no such target, the model itself answers NaN or infinity, a package is missing, the target cannot
+            hold such a graph, a file cannot be written.
         MissedGateError: the loss is above the gate; the files are there all the same, for looking into it.
     """
     target = find_target(request.target)
     reference = reference_graphs(sam)
+    for picture in pictures[:1]:
+        _expect_finite_answers(reference, picture)
     pair: dict[Part, DescribedGraph] = {"encoder": reference.encoder, "decoder": reference.decoder}
     files: dict[Part, Path] = {}
     programs: dict[Part, dict[str, Any]] = {}
@@ -165,6 +168,22 @@ def export(
     if not _passes(parity, request.max_miou_loss):
         raise MissedGateError(report, request.max_miou_loss)
     return report
+
+
+def _expect_finite_answers(reference: GraphPair, picture: Picture) -> None:
+    """Ask one prompt, so that nothing is written of a model with broken weights."""
+    predictor = GraphPredictor(reference, expect_finite=False)
+    predictor.set_image(picture)
+    height, width = predictor.original_size
+    middle, whole = np.array([[width / 2, height / 2]]), np.array([0, 0, width, height], np.float64)
+    _, scores, logits = predictor.predict(middle, np.ones(1, np.int64), whole, num_multimask_outputs=4)
+    embedding = predictor.get_image_embedding()
+    for name, values in {"image embedding": embedding, "mask logits": logits, "mask scores": scores}.items():
+        if not np.isfinite(values).all():
+            raise EdgeSamError(
+                f"the model itself answers NaN or infinity in its {name}, before any export: its weights are broken; "
+                "give a sound checkpoint"
+            )
 
 
 def _origin(request: ExportRequest, compared: int, calibrated: int) -> Notes:

@@ -48,6 +48,7 @@ def test_too_many_broken_images_are_an_error_after_the_numbers(model_folder, dat
         (["--num-images", 0], "--num-images 0: must be at least 1"),
         (["--workers", -1], "--workers -1: must be at least 0"),
         (["--data-path", "nowhere"], "nowhere: no such folder"),
+        (["--image-list", "absent.txt"], "absent.txt: is not there, and edgesam eval only reads such a list"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(model_folder, tmp_path, capsys, arguments, message):

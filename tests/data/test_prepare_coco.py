@@ -165,6 +165,20 @@ def test_a_stopped_run_goes_on(tmp_path, pictures, monkeypatch):
     assert (again.done_before, again.left_out) == (2, report.left_out)
 
 
+def test_images_of_an_earlier_file_stay_and_are_told(tmp_path, pictures):
+    out = tmp_path / "out"
+    first = prepare_coco(write(tmp_path, coco_tree()), pictures, out, "train")
+    assert first.of_earlier_files == () and "earlier files" not in first.describe()
+    for name, content in (("c", '{"annotations": []}'), ("d", "["), ("e", "7")):
+        (out / "annotations" / "train" / f"{name}.json").write_text(content)  # not from a COCO file
+    tree = coco_tree()
+    tree["images"], tree["annotations"] = tree["images"][:1], tree["annotations"][:2]
+    report = prepare_coco(write(tmp_path, tree), pictures, out, "train")
+    assert report.of_earlier_files == ("a",)
+    assert report.describe().endswith("nothing left out; 1 images of earlier files are still there, e.g. a")
+    assert laid_out(out, "a")["annotations"] and (out / "images" / "train" / "a.png").exists()
+
+
 def test_changed_entries_are_laid_out_anew(tmp_path, pictures):
     out = tmp_path / "out"
     prepare_coco(write(tmp_path, coco_tree()), pictures, out, "train")

@@ -160,6 +160,16 @@ def test_boxes_out_of_pictures_and_of_images_that_are_not_measured_are_named(roo
     assert truth.strayed == truth.unused == ()
 
 
+def test_a_detectors_boxes_of_unreadable_images_are_named(root, dataset):
+    one = {"image_id": 101, "category_id": 1, "bbox": [9, 9, 50, 50], "score": 0.9}
+    (root / "boxes.json").write_text(json.dumps([one, one | {"image_id": 102}, one | {"image_id": 102}]))
+    for name in ("sa_0_001", "sa_0_002"):
+        (root / "coco" / "val2017" / f"{name}.jpg").unlink()
+    result = measure(dataset, source=DetectedBoxes(root / "boxes.json", dataset))
+    assert (result.images, result.boxes, result.unused) == (3, 1, ((102, 2),))
+    assert measure(dataset).unused == ()
+
+
 @pytest.mark.parametrize(("amp", "number_format"), [(False, torch.float32), (True, torch.bfloat16)])
 def test_networks_compute_in_bf16_where_that_is_asked_for(dataset, amp, number_format):
     sam, formats = DiscSam().eval(), []

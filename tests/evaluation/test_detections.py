@@ -51,6 +51,8 @@ def test_boxes_of_images_that_are_not_used_are_left_out(root):
     entries = [box(101), box(104), box(103), box(104), box(102, score=0.75)]
     source = DetectedBoxes(write(root, entries), some)
     assert source.unused == ((103, 1), (104, 2)) and AnnotatedBoxes(some).unused == ()
+    assert source.unused_without({0, 1}) == source.unused
+    assert source.unused_without({0}) == ((102, 1), *source.unused)
     assert [source.of(index)[0].scores.tolist() for index in range(2)] == [[0.5], [0.75]]
     with pytest.raises(EdgeSamError, match="no box of the 2 images that are used"):
         DetectedBoxes(write(root, [box(103)]), some)

@@ -8,6 +8,7 @@ from edge_sam.evaluation.output_files import check_writable, default_output
 
 def test_what_is_unusual_has_a_file_of_its_own():
     assert default_output("a/b.c.pth", "box", "mIoU", {}) == Path("a/b.c.box.mIoU.json")
+    assert default_output("a/b.safetensors", "box", "mIoU", {}) == Path("a/b.safetensors.box.mIoU.json")
     choices = ({"seed": 1}, {"seed": 2}, {"num_samples": 1}, {"num_samples": 1, "seed": 1})
     names = [default_output("a/b.pth", "box", "mIoU", choice).name for choice in choices]
     assert len(set(names)) == len(choices) and all(name.startswith("b.box_") for name in names)

@@ -205,7 +205,7 @@ def test_every_measurement_has_a_file_of_its_own():
     assert output("--seed", "5") == "a/b.box_exact.mIoU.json", "a box is no chance"
 
 
-def test_no_choice_of_data_overwrites_another(tmp_path):
+def test_no_choice_of_data_overwrites_another(tmp_path, monkeypatch):
     def output(*options):
         given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", "--refine-iter", "1", *options])
         return _default_output(given, protocols_from_arguments(given), config_from_arguments(given)).name
@@ -213,12 +213,19 @@ def test_no_choice_of_data_overwrites_another(tmp_path):
     listed = ("--image-list", str(tmp_path / "three.txt"))
     choices = [
         (), ("--num-samples", "10"), ("--num-samples", "11"), ("--num-instances", "10"), ("--seed", "10"), listed,
-        ("--image-list", "four.txt"), ("--opts", "DATA.NUM_SAMPLES", "12"),
+        ("--image-list", "four.txt"), ("--opts", "DATA.NUM_SAMPLES", "12"), ("--image-list", "other/four.txt"),
+        ("--data-path", "a"), ("--data-path", "b"), ("--data-path", "a", "--num-samples", "10"),
+        ("--opts", "AMP_ENABLE", "True"),
     ]  # fmt: skip
     names = [output(*choice) for choice in choices]
     assert len(set(names)) == len(choices) and names[0] == "b.box+1_exact.mIoU.json"
     assert all(re.fullmatch(r"b\.box\+1_exact_[0-9a-f]{8}\.mIoU\.json", name) for name in names[1:])
     assert output("--opts", "DATA.NUM_SAMPLES", "10") == names[1]
+    monkeypatch.chdir(tmp_path)
+    assert output("--data-path", str(tmp_path / "a")) == output("--opts", "DATA.DATA_PATH", "x/../a")
+    assert output("--data-path", "datasets/SA-1B") == names[0], "as if it were not given"
+    coco = [output("--dataset", "coco", *choice) for choice in ((), ("--data-path", "datasets"), ("--data-path", "a"))]
+    assert coco[0] == coco[1] == "b.coco_box+1_exact.mIoU.json" != coco[2]
     assert output(*listed, "--num-samples", "3") == output(*listed), (
         "the run that writes a list, and those that take it"
     )
@@ -326,20 +333,24 @@ def test_script_measures_one_data_set_where_it_is_named(photographs, checkpoint,
 
 @pytest.fixture
 def measured(tmp_path):
-    """Calls the script with a Python that only writes down which command it was given."""
+    """Calls the script with a Python that only writes down which command it was given, and fails on one data set."""
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls.txt\n')
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls.txt\n'
+        'case "$FAILING,$@" in ,*) ;; *"--dataset $FAILING"*) exit 3 ;; esac\n'
+    )
     python.chmod(0o755)
     for file in (COCO_FILE, LVIS_FILE):
         (tmp_path / "datasets" / file).parent.mkdir(parents=True)
         (tmp_path / "datasets" / file).write_text("{}")
     environment = ENVIRONMENT | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
 
-    def call(*options):
+    def call(*options, status=0, **variables):
         (tmp_path / "calls.txt").unlink(missing_ok=True)
         arguments = ["bash", ROOT / "scripts" / "eval_mIoU.sh", "a.yaml", "b.pth", "--only-cpu", *options]
-        subprocess.run(arguments, cwd=tmp_path, env=environment, check=True)
+        done = subprocess.run(arguments, cwd=tmp_path, env=environment | variables, check=False)
+        assert done.returncode == status
         calls = (tmp_path / "calls.txt").read_text().splitlines()
         return [build_parser().parse_args(line.split("eval_mIoU.py ")[1].split()) for line in calls]
 
@@ -356,6 +367,25 @@ def test_script_hands_a_list_of_images_to_one_data_set_alone(measured, option):
     (coco,) = measured(*option, "--dataset", "coco")
     for one, dataset in ((sa, "sa"), (coco, "coco")):
         assert (one.dataset, str(one.image_list), one.suite) == (dataset, "some.txt", "paper")
+
+
+@pytest.mark.parametrize("failing", ["sa", "coco", "lvis"])
+def test_script_goes_on_after_a_failure_and_ends_with_it(measured, failing):
+    assert [one.dataset for one in measured(FAILING=failing, status=3)] == ["sa", "coco", "lvis"]
+
+
+@pytest.mark.parametrize("name", ["coco", "lvis", "cocofied_lvis"])
+def test_script_reads_a_named_data_set_where_datasets_says(measured, name):
+    for option in (("--dataset", name), (f"--dataset={name}",)):
+        (one,) = measured(*option, DATASETS="elsewhere")
+        assert (one.dataset, one.data_path) == (name, "elsewhere")
+        for given in (("--data-path", "here"), ("--data-path=here",)):
+            (one,) = measured(*option, *given, DATASETS="elsewhere")
+            assert one.data_path == "here"
+    (sa,) = measured("--dataset", "sa", DATASETS="elsewhere")
+    assert sa.data_path is None
+    (failed,) = measured("--dataset", name, FAILING=name, status=3)
+    assert failed.data_path == "datasets"
 
 
 def test_script_without_its_arguments_says_how_it_is_called():

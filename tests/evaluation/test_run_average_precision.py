@@ -80,7 +80,8 @@ def test_ground_truth_boxes_on_lvis(capsys, checkpoint, tmp_path):
     write_lvis(tmp_path, 2)
     copied = shutil.copy(checkpoint, tmp_path / "a.pth")
     main(arguments(copied, tmp_path, "--boxes", "ground-truth", "--dataset", "lvis"))
-    content = json.loads((tmp_path / "a.lvis_ground-truth.AP.json").read_text())
+    (written,) = tmp_path.glob("a.lvis_ground-truth_*.AP.json")
+    content = json.loads(written.read_text())
     assert {"APr", "APc", "APf"} < set(content["average_precision"]["mask"])
     assert "LVIS rules" in content["line"] and content["boxes"] == content["objects"]
     assert "APr" in capsys.readouterr().out
@@ -149,14 +150,19 @@ def test_every_measurement_has_a_file_of_its_own():
         given = build_parser().parse_args([CONFIG, "--checkpoint", "a/b.pth", *options])
         return str(_default_output(given, config_from_arguments(given)))
 
-    assert output("--boxes", "x/vitdet.json") == "a/b.coco_vitdet.AP.json"
+    detected = [output("--boxes", f"{folder}/vitdet.json") for folder in "xy"]
+    assert all(re.fullmatch(r"a/b\.coco_vitdet_[0-9a-f]{8}\.AP\.json", name) for name in detected)
+    assert detected[0] != detected[1] and detected[0] == output("--boxes", "y/../x/vitdet.json")
     several = ("--num-multimask-outputs", "4", "--multimask-select", "stability", "--ranking", "box-x-iou")
     assert output("--boxes", "ground-truth", *several) == "a/b.coco_ground-truth_stability-of-4_box-x-iou.AP.json"
     truth = ("--boxes", "ground-truth")
     assert output(*truth, "--boundary") == "a/b.coco_ground-truth_boundary.AP.json"
-    choices = [(), ("--num-samples", "10"), ("--num-samples", "11"), ("--image-list", "ten.txt")]
+    choices = [
+        (), ("--num-samples", "10"), ("--num-samples", "11"), ("--image-list", "ten.txt"), ("--data-path", "a"),
+        ("--data-path", "b"), ("--opts", "AMP_ENABLE", "True"),
+    ]  # fmt: skip
     names = [output(*truth, *choice) for choice in choices]
-    assert len(set(names)) == 4 and names[0] == "a/b.coco_ground-truth.AP.json"
+    assert len(set(names)) == len(choices) and names[0] == "a/b.coco_ground-truth.AP.json"
     assert all(re.fullmatch(r"a/b\.coco_ground-truth_[0-9a-f]{8}\.AP\.json", name) for name in names[1:])
 
 

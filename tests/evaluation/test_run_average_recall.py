@@ -84,11 +84,13 @@ def test_every_measurement_has_a_file_of_its_own():
 
     choices = [
         (), ("--points-per-side", "16"), ("--crop-n-layers", "1"), ("--spare-points",), ("--num-samples", "10"),
-        ("--image-list", "ten.txt"), ("--num-samples", "10", "--points-per-side", "16"),
+        ("--image-list", "ten.txt"), ("--num-samples", "10", "--points-per-side", "16"), ("--data-path", "a"),
+        ("--data-path", "b"), ("--image-list", "other/ten.txt"),
     ]  # fmt: skip
     names = [output(*choice) for choice in choices]
     assert names[0] == output("--points-per-side", "32") == "a/b.sa.AR.json" and len(set(names)) == len(choices)
     assert all(re.fullmatch(r"a/b\.sa_[0-9a-f]{8}\.AR\.json", name) for name in names[1:])
+    assert output("--opts", "AMP_ENABLE", "True") == names[0], "recall is of float32 in any case"
 
 
 def test_names_with_brackets_are_printed_as_they_are(capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from edge_sam.errors import EdgeSamError
 from edge_sam.export import run
 from edge_sam.export.run import ExportReport, ExportRequest, MissedGateError, describe, export
 from edge_sam.runtime.graphs import GraphDescription
@@ -83,6 +84,23 @@ def test_a_wrong_decoder_misses_the_gate(factor, sam, pictures, tmp_path, monkey
     found = json.loads((tmp_path / "small.torchscript.parity.json").read_text())
     assert found["passed"] is False and found["max_miou_loss"] == 1
     assert all((tmp_path / f"small_{part}.torchscript").is_file() for part in ("encoder", "decoder"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("image_encoder.neck.0.weight", "image embedding"),
+        ("mask_decoder.mask_tokens.weight", "mask logits"),
+        ("mask_decoder.iou_prediction_head.layers.0.weight", "mask scores"),
+    ],
+)
+def test_nothing_is_written_of_a_model_with_broken_weights(weights, said, sam, pictures, tmp_path):
+    broken = copy.deepcopy(sam)
+    with torch.no_grad():
+        broken.get_parameter(weights).fill_(torch.nan)
+    with pytest.raises(EdgeSamError, match=f"the model itself answers NaN or infinity in its {said}, .* broken"):
+        exported(broken, pictures, tmp_path / "out", "torchscript")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

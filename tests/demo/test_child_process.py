@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -36,6 +37,16 @@ def send_when_ready(folder, number):
     threading.Thread(target=send).start()
 
 
+@contextmanager
+def handled_by(number, handler):
+    """Handle a signal as a process does that was not started with it ignored, as under nohup or in the background."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def test_a_child_works_in_the_folder_and_tells_its_status(tmp_path):
     assert run_child([sys.executable, "-c", "open('here', 'w')"], tmp_path) == 0
     assert (tmp_path / "here").exists()
@@ -44,29 +55,27 @@ def test_a_child_works_in_the_folder_and_tells_its_status(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_the_child_save_and_leaves_a_line_in_the_journal(tmp_path, number):
-    before = signal.getsignal(number)
     journal = Journal(tmp_path / "steps.jsonl")
-    send_when_ready(tmp_path, number)
-    with pytest.raises(SystemExit) as ended, journal.timed("phase 1", "train"):
-        run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
+    with handled_by(number, signal.SIG_DFL):
+        send_when_ready(tmp_path, number)
+        with pytest.raises(SystemExit) as ended, journal.timed("phase 1", "train"):
+            run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
+        assert signal.getsignal(number) == signal.SIG_DFL
     assert ended.value.code == 128 + number
     assert (tmp_path / "saved").exists()
-    assert signal.getsignal(number) == before
     entry = json.loads((tmp_path / "steps.jsonl").read_text())
     assert entry["finished"] is False and entry["seconds"] > 0
 
 
 def test_ctrl_c_lets_the_child_save(tmp_path):
-    send_when_ready(tmp_path, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
+    with handled_by(signal.SIGINT, signal.default_int_handler):
+        send_when_ready(tmp_path, signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
     assert (tmp_path / "saved").exists()
 
 
 def test_what_is_ignored_stays_ignored(tmp_path):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with handled_by(signal.SIGHUP, signal.SIG_IGN):
         run = "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"
         assert run_child([sys.executable, "-c", run], tmp_path) == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)

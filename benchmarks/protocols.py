@@ -108,7 +108,7 @@ def recall_column(sam: Sam, dataset: Sa1bDataset, protocol: RecallProtocol, worl
     }
     sha256 = data_sha256(image.data_sha256 for image in result.images)
     data = f"data {sha256[:12]}, {len(result.images)} images, {result.instances()} annotated masks"
-    return cells, data + _left_out(("failures", result.failures), ("empty", result.empty), ("refused", result.refusals))
+    return cells, data + _left_out(("failures", result.failures), ("refused", result.refusals))
 
 
 def _left_out(*lists: tuple[str, Sequence[object]]) -> str:

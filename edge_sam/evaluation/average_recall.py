@@ -105,7 +105,6 @@ class AverageRecallResult:
         protocol: what was measured.
         images: one entry an image, in the order of the data set.
         failures: images for which the model gave NaN or infinity; there it has found nothing.
-        empty: image id and name of annotations without a pixel; they are not measured.
         refusals: images and annotations that could not be read; they are not measured.
 
     Sizes are "all" and COCO's "small", "medium" and "large", by the annotated masks' pixels.
@@ -114,7 +113,6 @@ class AverageRecallResult:
     protocol: RecallProtocol
     images: tuple[ImageRecall, ...]
     failures: tuple[str, ...]
-    empty: tuple[tuple[str, int | str], ...]
     refusals: tuple[Refusal, ...]
 
     def instances(self, size: str = "all") -> int:
@@ -181,13 +179,12 @@ class AnnotatedPictures(Protocol):
 
 @dataclass(frozen=True)
 class _Task:
-    """One picture and its annotated masks, run lengths and names; without a picture it cannot be measured."""
+    """One picture and its annotated masks, as run lengths; without a picture it cannot be measured."""
 
     index: int
     image_id: str
     picture: NDArray[np.uint8] | None
     masks: list[dict[str, Any]]
-    names: list[int | str]
     data_sha256: str
     refusals: tuple[Refusal, ...]
 
@@ -204,14 +201,13 @@ class _Tasks(Dataset[_Task]):
         try:
             sample = self._dataset[index]
         except EdgeSamError as error:
-            return _Task(index, image_id, None, [], [], "", (Refusal(image_id, str(error)),))
+            return _Task(index, image_id, None, [], "", (Refusal(image_id, str(error)),))
         if sample.index != index:  # it is broken, and another took its place
-            return _Task(index, image_id, None, [], [], "", sample.refusals)
+            return _Task(index, image_id, None, [], "", sample.refusals)
         masks = [annotation.rle for annotation in sample.annotations]
-        names = [annotation.name for annotation in sample.annotations]
         picture = np.array(self._dataset.read_picture(index))
         sha256 = hash_image(image_id, self._dataset.picture_sha256(index), sample.annotations)
-        return _Task(index, image_id, picture, masks, names, sha256, sample.refusals)
+        return _Task(index, image_id, picture, masks, sha256, sample.refusals)
 
 
 def evaluate_average_recall(
@@ -250,7 +246,6 @@ def evaluate_average_recall(
     )
     recalls: list[ImageRecall] = []
     failures: list[str] = []
-    empty: list[tuple[str, int | str]] = []
     refused: list[Refusal] = []
     for task in loader:
         refused += task.refusals
@@ -260,18 +255,15 @@ def evaluate_average_recall(
             except NotFiniteError:
                 failures.append(task.image_id)
                 found = []
-            recall, without_pixel = _measure(found, task, protocol)
-            recalls.append(recall)
-            empty += [(task.image_id, task.names[number]) for number in without_pixel]
+            recalls.append(_measure(found, task, protocol))
         if progress is not None:
             progress(len(dataset) / len(own))
-    parts = gather_objects((recalls, failures, empty, refused))
+    parts = gather_objects((recalls, failures, refused))
     result = AverageRecallResult(
         protocol,
         tuple(sorted((recall for part in parts for recall in part[0]), key=lambda recall: recall.index)),
         tuple(sorted(image_id for part in parts for image_id in part[1])),
-        tuple(sorted((pair for part in parts for pair in part[2]), key=lambda pair: pair[0])),
-        tuple(sorted({one for part in parts for one in part[3]}, key=lambda one: (one.image_id, one.reason))),
+        tuple(sorted({one for part in parts for one in part[2]}, key=lambda one: (one.image_id, one.reason))),
     )
     if result.instances() == 0:
         refusals = result.refusals
@@ -280,15 +272,12 @@ def evaluate_average_recall(
     return result
 
 
-def _measure(found: list[dict[str, Any]], task: _Task, protocol: RecallProtocol) -> tuple[ImageRecall, list[int]]:
+def _measure(found: list[dict[str, Any]], task: _Task, protocol: RecallProtocol) -> ImageRecall:
     found = sorted(found, key=lambda mask: -(mask["predicted_iou"] + mask["stability_score"]))
-    areas = mask_utils.area(task.masks)
-    present = [mask for mask, area in zip(task.masks, areas, strict=True) if area]
     segmentations = [mask["segmentation"] for mask in found[: max(protocol.limits)]]
-    iou = np.zeros((len(segmentations), len(present)))
-    if segmentations and present:
-        iou[:] = mask_utils.iou(segmentations, present, [False] * len(present))
-    sizes = areas[areas > 0]
+    iou = np.zeros((len(segmentations), len(task.masks)))
+    if segmentations and task.masks:
+        iou[:] = mask_utils.iou(segmentations, task.masks, [False] * len(task.masks))
+    sizes = mask_utils.area(task.masks)
     ranks = {name: ranks_of_matches(iou[:, (sizes >= low) & (sizes < high)]) for name, (low, high) in _SIZES.items()}
-    recall = ImageRecall(task.index, task.image_id, task.data_sha256, len(found), ranks)
-    return recall, np.flatnonzero(areas == 0).tolist()
+    return ImageRecall(task.index, task.image_id, task.data_sha256, len(found), ranks)

@@ -171,9 +171,6 @@ def render(result: AverageRecallResult, line: str) -> RenderableType:
     if result.failures:
         names = first_names(result.failures)
         lines.append(f"for {len(result.failures)} images the model gave NaN or infinity: {names}")
-    if result.empty:
-        names = first_names([f"{image_id} annotation {name}" for image_id, name in result.empty])
-        lines.append(f"{len(result.empty)} annotated masks without a pixel left out: {names}")
     if result.refusals:
         names = first_names([f"{refusal.image_id} ({refusal.reason})" for refusal in result.refusals])
         lines.append(f"{len(result.refusals)} images or annotations could not be read: {names}")
@@ -233,7 +230,6 @@ def _to_json(result: AverageRecallResult) -> dict[str, Any]:
             for limit in result.protocol.limits
         },
         "failures": list(result.failures),
-        "empty": [{"image_id": image_id, "annotation": name} for image_id, name in result.empty],
         "refusals": [vars(refusal) for refusal in result.refusals],
     }
 

@@ -96,7 +96,7 @@ def test_every_measurement_has_a_file_of_its_own():
 def test_names_with_brackets_are_printed_as_they_are(capsys):
     ranks = dict.fromkeys(("all", "small", "medium", "large"), np.zeros((10, 1), np.int32))
     images = (ImageRecall(0, "a", "d" * 64, 1, ranks),)
-    result = AverageRecallResult(RecallProtocol(), images, ("b[/c]",), (), (Refusal("d[red]", "polygon [none]"),))
+    result = AverageRecallResult(RecallProtocol(), images, ("b[/c]",), (Refusal("d[red]", "polygon [none]"),))
     Console(width=300).print(render(result, "images of list[1][bold].txt"))
     said = capsys.readouterr().out
     assert all(name in said for name in ("b[/c]", "d[red] (polygon [none])", "images of list[1][bold].txt"))

@@ -52,8 +52,7 @@ def _beside_networks(sam: Sam, dataset: Sa1bDataset, protocol: EvaluationProtoco
     assert isinstance(image, EvaluationImage)
     answers: Any = SimpleNamespace(
         image_size=IMAGE_SIZE,
-        prompt_encoder=_Silent(),
-        mask_decoder=lambda *_: (logits, torch.zeros(len(logits), 1, device=logits.device)),
+        decoder_for=lambda _: lambda *_: (logits, torch.zeros(len(logits), 1, device=logits.device)),
     )
     embedding = torch.zeros(1, 256, 64, 64, device=logits.device)
     truth = torch.from_numpy(np.stack([one.decode() for one in dataset[0].annotations])).bool().to(logits.device)
@@ -80,23 +79,13 @@ def _beside_networks(sam: Sam, dataset: Sa1bDataset, protocol: EvaluationProtoco
     ]
 
 
-class _Silent:
-    """In the place of a prompt encoder."""
-
-    def __call__(self, *_: object) -> tuple[None, None]:
-        return None, None
-
-    def get_dense_pe(self) -> None:
-        """Return nothing."""
-
-
 def _whole(sam: Sam, dataset: Sa1bDataset, protocol: EvaluationProtocol, beside: float, world: World) -> Measurement:
     def networks() -> None:
         embedding = sam.image_encoder(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE, device=world.device))
+        decode = sam.decoder_for(embedding)
         boxes = torch.tensor([[100.0, 100.0, 300.0, 200.0]], device=world.device)
         for _ in range(len(protocol.rounds) * MASKS // PROMPTS_AT_ONCE):
-            encoded = sam.prompt_encoder(None, boxes.expand(PROMPTS_AT_ONCE, 4), None)
-            sam.mask_decoder(embedding, sam.prompt_encoder.get_dense_pe(), *encoded)
+            decode(None, boxes.expand(PROMPTS_AT_ONCE, 4), None, 1)
         if world.device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -116,12 +116,12 @@ def _decoder(sam: Sam, number: int, repeats: int) -> Iterator[Measurement]:
         sam.mask_decoder(embedding, pe, sparse, dense[:1], 3)
 
     def shared() -> None:
-        sam.mask_decoder.for_one_image(embedding, pe, dense[:1], 3)(sparse)
+        sam.mask_decoder.for_one_image(embedding, pe, dense[:1])(sparse, 3)
 
     def prepared(decode: Callable[..., object]) -> Callable[[], object]:
-        return lambda: decode(sparse)
+        return lambda: decode(sparse, 3)
 
-    decode = sam.mask_decoder.for_one_image(embedding, pe, dense[:1], 3)
+    decode = sam.mask_decoder.for_one_image(embedding, pe, dense[:1])
     each = 1000 / number
     baseline = each * median_seconds(naive, repeats)
     forms: dict[str, Callable[[], object]] = {

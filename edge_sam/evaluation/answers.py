@@ -12,6 +12,9 @@ from edge_sam.inference.predictor import stability_score
 from edge_sam.modeling.sam import MASK_THRESHOLD
 from edge_sam.prompts.batch import Prompts
 
+PromptDecoder = Callable[[tuple[Tensor, Tensor] | None, Tensor | None, None, int], tuple[Tensor, Tensor]]
+"""Points and labels, boxes, no masks, and K become low-resolution logits (n, K, 4h, 4w) and predicted IoU (n, K)."""
+
 
 class PromptedModel(Protocol):
     """What the evaluation needs of a model: a :class:`edge_sam.modeling.sam.Sam`, or what stands for one."""
@@ -24,16 +27,11 @@ class PromptedModel(Protocol):
     def image_encoder(self) -> Callable[..., Any]:
         """Give the embeddings of what :meth:`preprocess` gave."""
 
-    @property
-    def prompt_encoder(self) -> Any:  # noqa: ANN401 - what it gives is for the decoder alone
-        """Prepare prompts for :attr:`mask_decoder`."""
-
-    @property
-    def mask_decoder(self) -> Callable[..., Any]:
-        """Give low-resolution logits (n, K, 4h, 4w) and predicted IoU (n, K)."""
-
     def preprocess(self, images: Tensor, sizes: Tensor) -> Any:  # noqa: ANN401 - for the encoder alone
         """Take padded pictures as :meth:`edge_sam.modeling.sam.Sam.preprocess` does."""
+
+    def decoder_for(self, embedding: Tensor) -> PromptDecoder:
+        """Return what decodes prompts of the image with this embedding (1, 256, h, w)."""
 
     def modules(self) -> Iterator[nn.Module]:
         """Go through all modules."""
@@ -57,34 +55,40 @@ class Answers:
     failed: Tensor
 
 
-def ask(
-    sam: PromptedModel,
-    embedding: Tensor,
-    size: tuple[int, int],
-    prompts: Prompts,
-    num_multimask_outputs: MultimaskOutputs,
-    select: MultimaskSelect,
-) -> Answers:
-    """Decode n prompts.
+class AskedImage:
+    """An embedded image that is asked by prompts.
 
     Args:
         sam: in eval mode.
         embedding: (1, 256, h, w) of the image.
         size: (h, w) of the resized image before padding.
-        prompts: in input pixels.
-        num_multimask_outputs: masks decoded.
-        select: which of them counts, see :class:`edge_sam.evaluation.protocols.EvaluationProtocol`.
+
+    Attributes:
+        image_size: side of the padded square.
+        device: where the answers are, and where prompts must be.
     """
-    sparse, dense = sam.prompt_encoder(prompts.points_and_labels, prompts.boxes, None)
-    masks, scores = sam.mask_decoder(embedding, sam.prompt_encoder.get_dense_pe(), sparse, dense, num_multimask_outputs)
-    masks, scores = masks.float(), scores.float()
-    # One pass: a sum with such a number in it is none itself.
-    failed = ~(masks.sum(dim=(1, 2, 3)).isfinite() & scores.sum(dim=1).isfinite())
-    masks = masks.masked_fill(failed[:, None, None, None], -1.0)
-    height, width = (-(-side * masks.shape[-1] // sam.image_size) for side in size)
-    kept = choose(masks, scores, select, (height, width))
-    rows = torch.arange(len(masks), device=masks.device)[:, None]
-    return Answers(masks[rows, kept], scores[rows, kept], failed)
+
+    def __init__(self, sam: PromptedModel, embedding: Tensor, size: tuple[int, int]) -> None:
+        self._decode, self._size = sam.decoder_for(embedding), size
+        self.image_size, self.device = sam.image_size, embedding.device
+
+    def answer(self, prompts: Prompts, num_multimask_outputs: MultimaskOutputs, select: MultimaskSelect) -> Answers:
+        """Decode n prompts.
+
+        Args:
+            prompts: in input pixels.
+            num_multimask_outputs: masks decoded.
+            select: which of them counts, see :class:`edge_sam.evaluation.protocols.EvaluationProtocol`.
+        """
+        masks, scores = self._decode(prompts.points_and_labels, prompts.boxes, None, num_multimask_outputs)
+        masks, scores = masks.float(), scores.float()
+        # One pass: a sum with such a number in it is none itself.
+        failed = ~(masks.sum(dim=(1, 2, 3)).isfinite() & scores.sum(dim=1).isfinite())
+        masks = masks.masked_fill(failed[:, None, None, None], -1.0)
+        height, width = (-(-side * masks.shape[-1] // self.image_size) for side in self._size)
+        kept = choose(masks, scores, select, (height, width))
+        rows = torch.arange(len(masks), device=masks.device)[:, None]
+        return Answers(masks[rows, kept], scores[rows, kept], failed)
 
 
 def choose(masks: Tensor, scores: Tensor, select: MultimaskSelect, inside: tuple[int, int]) -> Tensor:

@@ -15,7 +15,7 @@ from edge_sam.data.sa1b import Refusal
 from edge_sam.data.transforms import pad_images, resize_image, scale_boxes
 from edge_sam.distributed import World, gather_objects
 from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.answers import Answers, ask
+from edge_sam.evaluation.answers import Answers, AskedImage
 from edge_sam.evaluation.ap_protocol import ApProtocol
 from edge_sam.evaluation.coco_ground_truth import categories_looked_for, expect_countable, ground_truth_masks
 from edge_sam.evaluation.coco_scoring import AveragePrecision, average_precision
@@ -209,12 +209,13 @@ def _answer_batch(
 
 def _answer_image(sam: Sam, embedding: Tensor, image: BoxedImage, protocol: ApProtocol, max_prompts: int) -> _Found:
     boxes = torch.from_numpy(scale_boxes(image.boxes.boxes, image.original_size, image.size)).float()
+    asked = AskedImage(sam, embedding, image.size)
     masks: list[str] = []
     scores = [np.zeros(0)]
     failed = [np.zeros(0, dtype=bool)]
     for start in range(0, len(boxes), max_prompts):
-        prompts = Prompts.from_boxes(boxes[start : start + max_prompts].to(embedding.device))
-        answers = ask(sam, embedding, image.size, prompts, protocol.num_multimask_outputs, protocol.multimask_select)
+        prompts = Prompts.from_boxes(boxes[start : start + max_prompts].to(asked.device))
+        answers = asked.answer(prompts, protocol.num_multimask_outputs, protocol.multimask_select)
         masks += _run_lengths(sam, answers, image)
         failed.append(answers.failed.cpu().numpy())
         scores.append(answers.scores[:, 0].double().cpu().numpy())

@@ -1,12 +1,15 @@
 """An exported pair of graphs in the place of a model, so that it is measured as one."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.answers import PromptDecoder
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.modeling.sam import normalize_images
 from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphDescription, GraphPair
@@ -23,14 +26,36 @@ class ExportedSam(nn.Module):
         super().__init__()
         self.image_size = graphs.description.image_size
         self.image_encoder = _Encoder(graphs)
-        self.prompt_encoder = _Prompts()
-        self.mask_decoder = _Decoder(graphs)
+        self._graph = graphs.decoder
+        self._description = graphs.description
+        side = graphs.description.image_size // 4
+        self._no_mask = {"mask_input": np.zeros((1, 1, side, side), np.float32), "has_mask_input": np.zeros(1, "f4")}
 
     def preprocess(self, images: Tensor, sizes: Tensor) -> list[Tensor]:
         """Return pictures, one by one, as the encoder takes them."""
         if self.image_encoder.takes_pictures:
             return [image[:, :h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
         return list(normalize_images(images, sizes))
+
+    def decoder_for(self, embedding: Tensor) -> PromptDecoder:
+        """Return what decodes prompts of an image."""
+        return partial(self._decode, embedding.numpy())
+
+    def _decode(
+        self,
+        embedding: NDArray[np.float32],
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        masks: None,
+        num_multimask_outputs: int,
+    ) -> tuple[Tensor, Tensor]:
+        prompts = _as_points(points, boxes).numpy()
+        inputs = {"image_embeddings": embedding, "point_coords": prompts[..., :2], "point_labels": prompts[..., 2]}
+        if self._description.postprocess:
+            inputs["orig_im_size"] = np.full(2, 16, np.float32)  # what comes of it is not looked at
+        chosen = self._description.chosen_masks(num_multimask_outputs)
+        logits, scores = (torch.from_numpy(output[:, chosen]) for output in self._graph(inputs | self._no_mask)[:2])
+        return logits, scores
 
 
 class _Encoder(nn.Module):
@@ -49,49 +74,16 @@ class _Encoder(nn.Module):
         return {"images": picture[None].numpy()}
 
 
-class _Prompts(nn.Module):
-    """All prompts as points with labels, float32 (n, P, 3); a box is its two corners, the last points."""
-
-    def forward(
-        self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Put them together."""
-        parts = []
-        if points is not None:
-            parts.append(torch.cat([points[0], points[1][..., None].to(points[0].dtype)], dim=-1))
-        if boxes is not None:
-            corners = boxes.reshape(-1, 2, 2)
-            labels = corners.new_tensor([[TOP_LEFT_LABEL], [TOP_LEFT_LABEL + 1]]).expand(len(corners), 2, 1)
-            parts.append(torch.cat([corners, labels], dim=-1))
-        return torch.cat(parts, dim=1).float(), None
-
-    def get_dense_pe(self) -> None:
-        """Return nothing: the graph has its own."""
-
-
-class _Decoder(nn.Module):
-    def __init__(self, graphs: GraphPair) -> None:
-        super().__init__()
-        self._graph = graphs.decoder
-        self._description = graphs.description
-        side = graphs.description.image_size // 4
-        self._no_mask = {"mask_input": np.zeros((1, 1, side, side), np.float32), "has_mask_input": np.zeros(1, "f4")}
-
-    def forward(
-        self, embedding: Tensor, pe: None, sparse: Tensor, dense: None, num_multimask_outputs: int
-    ) -> tuple[Tensor, Tensor]:
-        """Decode."""
-        prompts = sparse.numpy()
-        inputs = {
-            "image_embeddings": embedding.numpy(),
-            "point_coords": prompts[..., :2],
-            "point_labels": prompts[..., 2],
-        }
-        if self._description.postprocess:
-            inputs["orig_im_size"] = np.full(2, 16, np.float32)  # what comes of it is not looked at
-        chosen = self._description.chosen_masks(num_multimask_outputs)
-        masks, scores = (torch.from_numpy(output[:, chosen]) for output in self._graph(inputs | self._no_mask)[:2])
-        return masks, scores
+def _as_points(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> Tensor:
+    """Return all prompts as points with labels, float32 (n, P, 3); a box is its two corners, the last points."""
+    parts = []
+    if points is not None:
+        parts.append(torch.cat([points[0], points[1][..., None].to(points[0].dtype)], dim=-1))
+    if boxes is not None:
+        corners = boxes.reshape(-1, 2, 2)
+        labels = corners.new_tensor([[TOP_LEFT_LABEL], [TOP_LEFT_LABEL + 1]]).expand(len(corners), 2, 1)
+        parts.append(torch.cat([corners, labels], dim=-1))
+    return torch.cat(parts, dim=1).float()
 
 
 def check_protocol(description: GraphDescription, protocol: EvaluationProtocol, source: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_sam.evaluation.answers import PromptedModel, ask
+from edge_sam.evaluation.answers import AskedImage, PromptedModel
 from edge_sam.evaluation.boundary import boundary_iou
 from edge_sam.evaluation.cropped_masks import CroppedMask
 from edge_sam.evaluation.ground_truth import noise_of
@@ -48,7 +48,8 @@ def measure_image(
     """
     numbers = np.flatnonzero(image.truths[protocol.ground_truth].present)
     chunks = [numbers[start : start + max_prompts] for start in range(0, len(numbers), max_prompts)]
-    parts = [_measure_chunk(sam, embedding, image, protocol, chunk) for chunk in chunks]
+    asked = AskedImage(sam, embedding, image.size)
+    parts = [_measure_chunk(asked, image, protocol, chunk) for chunk in chunks]
     none = np.zeros((0, len(protocol.rounds)))
     scores = np.concatenate([np.stack([none] * (1 + protocol.boundary), axis=2), *(scores for scores, _ in parts)])
     return Measured(
@@ -70,11 +71,11 @@ def first_answer(
         protocol: what to do.
         number: of an instance that has ground truth.
     """
-    device = embedding.device
-    truth = _Wanted(image.truths[protocol.ground_truth].masks[number], device)
-    prompts = _first_prompts(image, protocol, np.array([number])).to(device)
-    masks = ask(sam, embedding, image.size, prompts, protocol.num_multimask_outputs, protocol.multimask_select).masks
-    upsampler = MaskUpsampler(masks.shape[-1], sam.image_size, image.size, image.original_size, device)
+    asked = AskedImage(sam, embedding, image.size)
+    truth = _Wanted(image.truths[protocol.ground_truth].masks[number], asked.device)
+    prompts = _first_prompts(image, protocol, np.array([number])).to(asked.device)
+    masks = asked.answer(prompts, protocol.num_multimask_outputs, protocol.multimask_select).masks
+    upsampler = MaskUpsampler(masks.shape[-1], asked.image_size, image.size, image.original_size, asked.device)
     windows = upsampler.windows(masks[0])
     found = [upsampler.binary_mask(mask, window) for mask, window in zip(masks[0], windows, strict=True)]
     iou = torch.stack([_iou(mask, window, truth) for mask, window in zip(found, windows, strict=True)])
@@ -83,14 +84,13 @@ def first_answer(
 
 
 def _measure_chunk(
-    sam: PromptedModel,
-    embedding: Tensor,
+    asked: AskedImage,
     image: EvaluationImage,
     protocol: EvaluationProtocol,
     numbers: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return IoU, and where asked for boundary IoU (n, rounds, 1 or 2), and failures (n, rounds)."""
-    device = embedding.device
+    device = asked.device
     masks = image.truths[protocol.ground_truth].masks
     truths = [_Wanted(masks[number], device) for number in numbers.tolist()]
     noise = _click_noise(image, protocol, numbers).to(device)
@@ -100,10 +100,10 @@ def _measure_chunk(
     rounds: list[Tensor] = []
     failures: list[Tensor] = []
     for number in range(len(protocol.rounds)):
-        answers = ask(sam, embedding, image.size, prompts, protocol.num_multimask_outputs, protocol.multimask_select)
+        answers = asked.answer(prompts, protocol.num_multimask_outputs, protocol.multimask_select)
         low_res, failed = answers.masks, answers.failed
         upsampler = upsampler or MaskUpsampler(
-            low_res.shape[-1], sam.image_size, image.size, image.original_size, device
+            low_res.shape[-1], asked.image_size, image.size, image.original_size, device
         )
         # After the last round there is no noise left, and so no click.
         picture = image.original_size if protocol.boundary else None

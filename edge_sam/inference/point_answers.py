@@ -57,18 +57,16 @@ class PointAnswers:
         spare_repeats: bool = False,
     ) -> None:
         self._predictor, self._crop, self._size, self._quality = predictor, crop, size, quality
-        encoder, embedding = predictor.model.prompt_encoder, predictor.get_image_embedding()
-        _, dense = encoder(None, None, None)
-        self._decoder = predictor.model.mask_decoder.for_one_image(embedding, encoder.get_dense_pe(), dense, 3)
+        self._decoder = predictor.image_decoder.shared
         self._upsampler = MaskUpsampler(
-            4 * encoder.image_embedding_size[1],
+            4 * predictor.model.prompt_encoder.image_embedding_size[1],
             predictor.model.image_size,
             predictor.input_size,
             predictor.original_size,
-            embedding.device,
+            predictor.device,
         )
         self._repeats = RepeatedMasks() if spare_repeats else None
-        self._sampled = _every_second(predictor).to(embedding.device)
+        self._sampled = _every_second(predictor).to(predictor.device)
 
     def good(self, points: NDArray[np.float64]) -> Iterator[FoundMask]:
         """Give those of the three masks of each point that are good enough and not cut off by the crop.
@@ -82,7 +80,7 @@ class PointAnswers:
         bar = self._quality.predicted_iou if self._quality.predicted_iou > 0 else -math.inf
         origins = points + np.array([self._crop.left, self._crop.top])
         done = 0
-        for candidates in self._decoder.candidates(self._embed(points)):
+        for candidates in self._decoder.candidates(self._embed(points), 3):
             expect_finite(candidates.iou)
             chosen = candidates.iou > bar
             samples: Sequence[Tensor | None] = [None] * int(chosen.sum())

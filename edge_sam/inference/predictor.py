@@ -11,6 +11,7 @@ from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inputs.pictures import ChannelOrder, rgb_pixels
 from edge_sam.inputs.prompts import check_prompts
 from edge_sam.modeling.folding import folded
+from edge_sam.modeling.image_decoder import ImageDecoder
 from edge_sam.modeling.sam import MASK_THRESHOLD, Sam, normalize_images
 
 STABILITY_OFFSET = 1.0
@@ -47,6 +48,7 @@ class SamPredictor:
     def reset_image(self) -> None:
         """Forget the image."""
         self.features: Tensor | None = None
+        self._decoder: ImageDecoder | None = None
         self.original_size: tuple[int, int] = (0, 0)
         self.input_size: tuple[int, int] = (0, 0)
 
@@ -62,6 +64,7 @@ class SamPredictor:
         Raises:
             EdgeSamError: an array of another shape or type, or a PIL image without certain colours.
         """
+        self.reset_image()  # a picture that is refused leaves no earlier one to be asked in its place
         pixels = rgb_pixels(image, image_format)
         height, width = pixels.shape[:2]
         size = self.model.image_size
@@ -69,7 +72,6 @@ class SamPredictor:
         # Pillow's resampling, as in segment-anything; training takes the faster one of torchvision.
         resized = np.array(Image.fromarray(pixels).resize(input_size[::-1], Image.Resampling.BILINEAR))
         images, sizes = pad_images([torch.from_numpy(resized).permute(2, 0, 1)], size)
-        self.reset_image()
         self.features = self._inference_encoder()(normalize_images(images.to(self.device), sizes))
         self.original_size = (height, width)
         self.input_size = input_size
@@ -155,8 +157,7 @@ class SamPredictor:
             NotFiniteError: scores or logits are no numbers.
         """
         features = self.get_image_embedding()
-        if num_multimask_outputs not in (1, 3, 4):
-            raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {num_multimask_outputs}")
+        _check_number_of_masks(num_multimask_outputs)
         number = _number_of_objects(point_coords, point_labels, boxes, mask_input)
         side = self._mask_input_side()
         low_resolution = features.new_empty(number, num_multimask_outputs, side, side)
@@ -181,19 +182,14 @@ class SamPredictor:
         num_multimask_outputs: int,
     ) -> tuple[Tensor, Tensor]:
         """Return low-resolution logits (N, K, 4h, 4w) and predicted IoU (N, K), all of them finite."""
-        encoder = self.model.prompt_encoder
-        sparse, dense = encoder(points, boxes, mask_input)
-        if mask_input is None:
-            dense = dense[:1]  # the same for all prompts: the image is not copied for each of them
-        embedding, pe = self.get_image_embedding(), encoder.get_dense_pe()
-        logits, scores = self.model.mask_decoder(embedding, pe, sparse, dense, num_multimask_outputs)
+        logits, scores = self.image_decoder(points, boxes, mask_input, num_multimask_outputs)
         expect_finite(logits)
         expect_finite(scores)
         return logits, scores
 
     def _enlarge(self, low_resolution: Tensor, return_logits: bool) -> Tensor:
         """Bring logits (N, K, 4h, 4w) to the image's size, mask by mask: together they may need gigabytes more."""
-        kind = low_resolution.dtype if return_logits else torch.bool
+        kind = torch.float32 if return_logits else torch.bool
         enlarged = low_resolution.new_empty((*low_resolution.shape[:2], *self.original_size), dtype=kind)
         for index in np.ndindex(*low_resolution.shape[:2]):
             logits = self.model.postprocess_masks(
@@ -211,6 +207,18 @@ class SamPredictor:
         if self.features is None:
             raise EdgeSamError("no image was set: call set_image before predict")
         return self.features
+
+    @property
+    def image_decoder(self) -> ImageDecoder:
+        """What decodes prompts of the image, in input pixels.
+
+        Raises:
+            EdgeSamError: no image was set.
+        """
+        embedding = self.get_image_embedding()
+        if self._decoder is None or self._decoder.embedding is not embedding:  # features may be given from outside
+            self._decoder = self.model.decoder_for(embedding)
+        return self._decoder
 
     def apply_coords(self, coordinates: Tensor) -> Tensor:
         """Scale (..., 2) from pixels of the image to input pixels, float32.
@@ -232,6 +240,16 @@ class SamPredictor:
 
     def _mask_input_side(self) -> int:
         return 4 * self.model.prompt_encoder.image_embedding_size[0]
+
+
+def _check_number_of_masks(number: int) -> None:
+    if isinstance(number, bool):
+        raise EdgeSamError(
+            f"num_multimask_outputs is 1, 3 or 4, not {number}: for segment-anything's multimask_output say 3 for "
+            "True, 1 for False"
+        )
+    if number not in (1, 3, 4):
+        raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {number}")
 
 
 def _number_of_objects(

@@ -58,7 +58,7 @@ class MaskDecoder(nn.Module):
         Returns:
             mask logits (N, K, 4h, 4w) and predicted IoU (N, K), K = ``num_multimask_outputs``.
         """
-        chosen = _chosen_masks(num_multimask_outputs)
+        chosen = self.chosen_masks(num_multimask_outputs)
         if image_index is not None:
             image_embeddings = image_embeddings[image_index]
         num_prompts = sparse.shape[0]  # not len: an export would make it a constant
@@ -75,22 +75,23 @@ class MaskDecoder(nn.Module):
         masks = weights @ upscaled.flatten(2)
         return torch.unflatten(masks, 2, upscaled.shape[-2:]), iou[:, chosen]
 
-    def for_one_image(
-        self, image_embedding: Tensor, image_pe: Tensor, dense: Tensor, num_multimask_outputs: int
-    ) -> SharedImageDecoder:
+    def for_one_image(self, image_embedding: Tensor, image_pe: Tensor, dense: Tensor) -> SharedImageDecoder:
         """Return what decodes many prompts of one image, without gradients, in a fraction of the time.
 
         Args:
             image_embedding: (1, C, h, w).
             image_pe: its position encoding, (1, C, h, w).
             dense: dense embedding of all prompts, (1, C, h, w).
-            num_multimask_outputs: see :meth:`forward`.
         """
-        chosen = _chosen_masks(num_multimask_outputs)
-        return SharedImageDecoder(self, image_embedding + dense, image_pe, chosen)
+        return SharedImageDecoder(self, image_embedding + dense, image_pe)
 
+    @staticmethod
+    def chosen_masks(num_multimask_outputs: int) -> slice:
+        """Return which of the mask tokens are asked for.
 
-def _chosen_masks(num_multimask_outputs: int) -> slice:
-    if num_multimask_outputs not in _CHOSEN_MASKS:
-        raise ValueError(f"num_multimask_outputs is 1, 3 or 4, not {num_multimask_outputs}")
-    return _CHOSEN_MASKS[num_multimask_outputs]
+        Raises:
+            ValueError: another number than 1, 3 or 4.
+        """
+        if num_multimask_outputs not in _CHOSEN_MASKS:
+            raise ValueError(f"num_multimask_outputs is 1, 3 or 4, not {num_multimask_outputs}")
+        return _CHOSEN_MASKS[num_multimask_outputs]

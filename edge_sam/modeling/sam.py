@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge_sam.modeling.image_decoder import ImageDecoder
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from edge_sam.modeling.prompt_encoder import PromptEncoder
 
@@ -55,6 +56,10 @@ class Sam(nn.Module):
     def preprocess(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Return what the image encoder takes; see :func:`normalize_images`."""
         return normalize_images(images, sizes)
+
+    def decoder_for(self, embedding: Tensor) -> ImageDecoder:
+        """Return what decodes prompts of the image with this embedding, (1, 256, s/16, s/16)."""
+        return ImageDecoder(self, embedding)
 
     def postprocess_masks(self, masks: Tensor, size: tuple[int, int], original_size: tuple[int, int]) -> Tensor:
         """Bring low-resolution logits to the size of the image file, the way SAM does.

@@ -1,6 +1,5 @@
 """The mask decoder for many prompts of one image, without gradients: the same numbers but for rounding."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
@@ -8,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_sam.modeling.common import LayerNorm2d
+from edge_sam.modeling.common import LayerNorm2d, without_autocast
 from edge_sam.modeling.shared_image import PromptImages, SharedImage, SharedKeys, SharedQueries
 from edge_sam.modeling.transformer import TwoWayAttentionBlock
 
@@ -27,48 +26,51 @@ class SharedImageDecoder:
 
     Dot products are summed up in another order than by :class:`MaskDecoder`: 1e-6 for ordinary weights; attention
     that is all but a choice of one key makes more of it. What is computed once an image costs as much as one or two
-    prompts.
+    prompts. Everything is computed in the number format of the weights, under autocast too.
 
     Args:
         decoder: its weights.
         image: embedding with the dense prompt embedding added, (1, C, h, w).
         image_pe: its position encoding, (1, C, h, w).
-        chosen: which of the decoder's masks are asked for, K of them.
     """
 
-    def __init__(self, decoder: "MaskDecoder", image: Tensor, image_pe: Tensor, chosen: slice) -> None:
-        self._decoder, self._chosen = decoder, chosen
+    def __init__(self, decoder: "MaskDecoder", image: Tensor, image_pe: Tensor) -> None:
+        self._decoder = decoder
         self._size = image.shape[-2:]
-        pe = image_pe.flatten(2)[0].T.contiguous()
-        shared = SharedImage(image.flatten(2)[0].T.contiguous())
         self._layers: list[_SharedLayer] = []
-        for block in decoder.transformer.layers:
-            self._layers.append(_SharedLayer(cast(TwoWayAttentionBlock, block), shared, pe))
-            shared = self._layers[-1].image_to_tokens.image
-        self._final_attention = SharedKeys(decoder.transformer.final_attn_token_to_image, shared, pe)
-        self._upscaling = _SharedUpscaling(decoder.output_upscaling, shared)
+        with without_autocast(image):
+            pe, base = (x.to(decoder.iou_token.weight.dtype).flatten(2)[0].T.contiguous() for x in (image_pe, image))
+            shared = SharedImage(base)
+            for block in decoder.transformer.layers:
+                self._layers.append(_SharedLayer(cast(TwoWayAttentionBlock, block), shared, pe))
+                shared = self._layers[-1].image_to_tokens.image
+            self._final_attention = SharedKeys(decoder.transformer.final_attn_token_to_image, shared, pe)
+            self._upscaling = _SharedUpscaling(decoder.output_upscaling, shared)
 
-    def __call__(self, sparse: Tensor, iou_above: float = -math.inf) -> tuple[Tensor, Tensor]:
-        """Decode prompts into those masks that are good enough.
+    def __call__(self, sparse: Tensor, num_multimask_outputs: int) -> tuple[Tensor, Tensor]:
+        """Decode prompt tokens (N, T, C) into mask logits (N, K, 4h, 4w) and predicted IoU (N, K).
 
         Args:
-            sparse: prompt tokens (N, T, C).
-            iou_above: what their predicted IoU must exceed; others are not made.
-
-        Returns:
-            logits (M, 4h, 4w) of the M masks that ``(iou > iou_above).nonzero()`` names, and predicted IoU (N, K).
+            sparse: the tokens.
+            num_multimask_outputs: K, see :meth:`edge_sam.modeling.mask_decoder.MaskDecoder.forward`.
         """
-        parts = [(part.logits(part.iou > iou_above), part.iou) for part in self.candidates(sparse)]
+        parts = [
+            (part.logits(torch.ones_like(part.iou, dtype=torch.bool)), part.iou)
+            for part in self.candidates(sparse, num_multimask_outputs)
+        ]
         masks, iou = (torch.cat(part) for part in zip(*parts, strict=True))
-        return masks, iou
+        return torch.unflatten(masks, 0, iou.shape), iou
 
-    def candidates(self, sparse: Tensor) -> "Iterator[Candidates]":
+    def candidates(self, sparse: Tensor, num_multimask_outputs: int) -> "Iterator[Candidates]":
         """Give what can be made of prompts (N, T, C), some of them at a time, in their order."""
+        chosen = self._decoder.chosen_masks(num_multimask_outputs)
         at_once = max(1, _POSITIONS_AT_ONCE // self._size.numel()) if sparse.is_cpu else max(1, len(sparse))
         for part in torch.split(sparse, at_once):
-            yield self._attend(part)
+            with without_autocast(part):
+                candidates = self._attend(part.to(self._decoder.iou_token.weight.dtype), chosen)
+            yield candidates
 
-    def _attend(self, sparse: Tensor) -> "Candidates":
+    def _attend(self, sparse: Tensor, chosen: slice) -> "Candidates":
         decoder = self._decoder
         own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         token_pe = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
@@ -77,13 +79,13 @@ class SharedImageDecoder:
         for layer in self._layers:
             tokens, images = layer(tokens, token_pe, images)
         # Who is not asked for need not look once more.
-        wanted = [0, *range(1, 1 + decoder.num_mask_tokens)[self._chosen]]
+        wanted = [0, *range(1, 1 + decoder.num_mask_tokens)[chosen]]
         tokens, token_pe = tokens[:, wanted], token_pe[:, wanted]
         tokens = tokens + self._final_attention(tokens + token_pe, images)
         tokens = decoder.transformer.norm_final_attn(tokens)
-        networks = decoder.output_hypernetworks_mlps[self._chosen]
+        networks = decoder.output_hypernetworks_mlps[chosen]
         filters = torch.stack([mlp(tokens[:, 1 + i]) for i, mlp in enumerate(networks)], dim=1)
-        iou = decoder.iou_prediction_head(tokens[:, 0])[:, self._chosen]
+        iou = decoder.iou_prediction_head(tokens[:, 0])[:, chosen]
         return Candidates(iou, filters, images, self._upscaling, self._size)
 
 
@@ -106,11 +108,12 @@ class Candidates:
         images, filters = self._images.chosen(some), self._filters[some]
         number, positions = len(images.weights), self._size.numel()
         step = max(1, _UPSCALED_AT_ONCE // max(1, number)) if filters.is_cpu else positions
-        rows = self._upscaling.rows(images)
-        parts = [
-            self._upscaling(images, rows, slice(start, start + step)) @ filters.mT
-            for start in range(0, positions, step)
-        ]
+        with without_autocast(filters):
+            rows = self._upscaling.rows(images)
+            parts = [
+                self._upscaling(images, rows, slice(start, start + step)) @ filters.mT
+                for start in range(0, positions, step)
+            ]
         # Rows and columns of the embedding, of the first and of the second enlargement.
         masks = torch.cat(parts, dim=1).view(number, *self._size, 2, 2, 2, 2, filters.shape[1])
         masks = masks.permute(0, 7, 1, 3, 5, 2, 4, 6)[wanted[some]]
@@ -125,7 +128,8 @@ class Candidates:
         """
         some = wanted.any(dim=1)
         images, filters = self._images.chosen(some), self._filters[some]
-        pixels = self._upscaling(images, self._upscaling.rows(images), positions, whole=False) @ filters.mT
+        with without_autocast(filters):
+            pixels = self._upscaling(images, self._upscaling.rows(images), positions, whole=False) @ filters.mT
         return pixels.mT[wanted[some]]
 
 

@@ -65,6 +65,13 @@ class DiscSam(nn.Module):
         self.prompt_encoder = DiscPrompts()
         self.mask_decoder = DiscDecoder()
 
+    def decoder_for(self, embedding):
+        def decode(points, boxes, masks, num_multimask_outputs):
+            sparse, dense = self.prompt_encoder(points, boxes, masks)
+            return self.mask_decoder(embedding, None, sparse, dense, num_multimask_outputs)
+
+        return decode
+
 
 def watch_number_formats(sam: nn.Module, formats: list[torch.dtype]) -> None:
     """Note in ``formats`` the number format of autocast, float32 without, each time a network computes."""

@@ -1,6 +1,6 @@
 import torch
 
-from edge_sam.evaluation.answers import ask, choose
+from edge_sam.evaluation.answers import AskedImage, choose
 from edge_sam.prompts.batch import Prompts
 from tests.evaluation.disc_sam import DiscSam
 
@@ -37,16 +37,17 @@ def test_select_by_stability_without_padding():
 
 def test_the_score_is_that_of_the_chosen_mask():
     prompts = Prompts.from_boxes(torch.tensor([[20.0, 20, 60, 60], [100, 100, 200, 200]]))
-    answers = ask(DiscSam().eval(), torch.zeros(1, 256, 16, 16), (256, 256), prompts, 3, "area")
+    asked = AskedImage(DiscSam().eval(), torch.zeros(1, 256, 16, 16), (256, 256))
+    answers = asked.answer(prompts, 3, "area")
     assert answers.masks.shape == (2, 1, 64, 64) and not answers.failed.any()
     # Of the discs of radius 8, 45 and 25 the middle one is the largest.
     assert torch.equal(answers.scores, torch.full((2, 1), 0.9))
-    every = ask(DiscSam().eval(), torch.zeros(1, 256, 16, 16), (256, 256), prompts, 3, "oracle")
+    every = asked.answer(prompts, 3, "oracle")
     assert torch.equal(every.masks[:, 1:2], answers.masks) and every.scores.shape == (2, 3)
 
 
 def test_no_number_is_an_empty_mask_and_a_failure():
     prompts = Prompts.from_boxes(torch.tensor([[20.0, 20, 60, 60], [torch.nan, 100, 200, 200]]))
-    answers = ask(DiscSam().eval(), torch.zeros(1, 256, 16, 16), (256, 256), prompts, 1, "score")
+    answers = AskedImage(DiscSam().eval(), torch.zeros(1, 256, 16, 16), (256, 256)).answer(prompts, 1, "score")
     assert answers.failed.tolist() == [False, True]
     assert (answers.masks[0] > 0).any() and (answers.masks[1] == -1).all()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.answers import ask
+from edge_sam.evaluation.answers import AskedImage
 from edge_sam.evaluation.exported_model import ExportedSam, check_protocol
 from edge_sam.evaluation.protocols import EvaluationProtocol
 from edge_sam.prompts.batch import Prompts
@@ -55,7 +55,7 @@ def test_prompts_become_points_with_the_corners_last():
     boxes = Prompts.from_boxes(torch.tensor([[1.0, 2, 30, 40]]))
     clicked = boxes.add_points(torch.tensor([[[5.0, 6.0]]]), torch.tensor([[0]]))
     for prompts in (boxes, clicked, Prompts.from_points(torch.tensor([[[7.0, 8.0]]]))):
-        ask(sam, torch.zeros(1, 256, 4, 4), (64, 64), prompts, 1, "score")
+        AskedImage(sam, torch.zeros(1, 256, 4, 4), (64, 64)).answer(prompts, 1, "score")
     labels = [asked["point_labels"].tolist() for asked in decoder.asked]
     assert labels == [[[2, 3]], [[0, 2, 3]], [[1]]]
     assert decoder.asked[1]["point_coords"].tolist() == [[[5, 6], [1, 2], [30, 40]]]
@@ -67,7 +67,7 @@ def test_the_masks_that_are_asked_for_are_taken():
     sam, _, _ = make()
     prompts = Prompts.from_points(torch.tensor([[[7.0, 8.0]]]))
     for count, kept in ((1, 0.0), (3, 2.0), (4, 2.0)):
-        answers = ask(sam, torch.zeros(1, 256, 4, 4), (64, 64), prompts, count, "score")
+        answers = AskedImage(sam, torch.zeros(1, 256, 4, 4), (64, 64)).answer(prompts, count, "score")
         assert answers.masks[0, 0, 0, 0] == kept
 
 

@@ -1,5 +1,7 @@
 """A model that finds what has the colour of the point: nested, overlapping and repeated masks of any picture."""
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,24 +53,21 @@ class LikenessDecoder(nn.Module):
         logits = 10 * (torch.tensor([0.15, 0.6, 1.5])[None, :, None, None] - difference[:, None])
         return logits, 0.5 + 0.5 * torch.sin(1000 * (logits.mean(dim=(2, 3)) + of_point.sum(1)[:, None])) ** 2
 
-    def for_one_image(self, colours, pe, dense, num_multimask_outputs):
-        return LikenessCandidates(self, (colours, pe), (dense, num_multimask_outputs))
-
 
 class LikenessCandidates:
     """Five prompts at a time; in the place of SharedImageDecoder and its Candidates."""
 
-    def __init__(self, decoder, before, behind, sparse=None):
-        self.arguments = decoder, before, behind
+    def __init__(self, decoder, colours, sparse=None, count=None):
+        self.decoder, self.colours = decoder, colours
         if sparse is not None:
-            self.all, self.iou = decoder(*before, sparse, *behind)
+            self.all, self.iou = decoder(colours, None, sparse, None, count)
 
-    def candidates(self, sparse):
+    def candidates(self, sparse, count):
         for part in sparse.split(5):
-            yield LikenessCandidates(*self.arguments, part)
+            yield LikenessCandidates(self.decoder, self.colours, part, count)
 
     def logits(self, wanted):
-        self.arguments[0].masks += int(wanted.sum())
+        self.decoder.masks += int(wanted.sum())
         return self.all[wanted]
 
     def samples(self, wanted, positions):
@@ -88,3 +87,6 @@ class LikenessSam(nn.Module):
         self.image_encoder = Colours()
         self.prompt_encoder = Points()
         self.mask_decoder = LikenessDecoder()
+
+    def decoder_for(self, embedding):
+        return SimpleNamespace(embedding=embedding, shared=LikenessCandidates(self.mask_decoder, embedding))

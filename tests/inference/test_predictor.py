@@ -144,24 +144,28 @@ def test_predict_torch_answers_many_prompts_as_predict_answers_each(predictor, p
         np.testing.assert_allclose(scores[i].numpy(), one_score, atol=1e-5)
 
 
-def test_the_image_is_copied_for_no_prompt_and_the_answers_are_those_of_copies(predictor, picture, monkeypatch):
+def test_answers_are_those_of_an_image_copied_for_each_prompt(predictor, picture):
     predictor.set_image(picture)
-    points = np.random.default_rng(1).uniform(0, 90, (16, 2, 2))
-    decoder, given = predictor.model.mask_decoder, []
-    plain = decoder.forward
-
-    def seen(embeddings, pe, sparse, dense, count):
-        given.append((embeddings, pe, sparse, dense, count))
-        return plain(embeddings, pe, sparse, dense, count)
-
-    monkeypatch.setattr(decoder, "forward", seen)
-    _, scores, low = predictor.predict(points, np.ones((16, 2)), num_multimask_outputs=4)
-    [(embeddings, pe, sparse, dense, count)] = given
-    assert len(embeddings) == len(dense) == 1 and len(sparse) == 16
+    points = torch.from_numpy(np.random.default_rng(1).uniform(0, 90, (16, 2, 2))).float()
+    _, scores, low = predictor.predict_torch(points, torch.ones(16, 2), num_multimask_outputs=4)
+    encoder, embedding = predictor.model.prompt_encoder, predictor.get_image_embedding()
     with torch.inference_mode():
-        copied, copied_scores = plain(embeddings.repeat(16, 1, 1, 1), pe, sparse, dense.repeat(16, 1, 1, 1), count)
-    np.testing.assert_allclose(low, copied, atol=1e-5)
-    np.testing.assert_allclose(scores, copied_scores, atol=1e-5)
+        sparse, dense = encoder((points, torch.ones(16, 2)), None, None)
+        copies = embedding.repeat(16, 1, 1, 1)
+        copied, copied_scores = predictor.model.mask_decoder(copies, encoder.get_dense_pe(), sparse, dense, 4)
+    torch.testing.assert_close(low, copied, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores, copied_scores, atol=1e-5, rtol=0)
+
+
+def test_features_that_are_set_from_outside_are_asked(predictor, picture):
+    predictor.set_image(picture)
+    first, points = predictor.features, np.random.default_rng(1).uniform(0, 90, (3, 1, 2))
+    expected = predictor.predict(points, np.ones((3, 1)), return_logits=True)
+    predictor.set_image(255 - picture)
+    assert not np.array_equal(predictor.predict(points, np.ones((3, 1)), return_logits=True)[0], expected[0])
+    predictor.features = first
+    for found, wanted in zip(predictor.predict(points, np.ones((3, 1)), return_logits=True), expected, strict=True):
+        assert np.array_equal(found, wanted)
 
 
 def test_a_batch_is_answered_as_each_object_alone(predictor, picture):
@@ -288,6 +292,10 @@ def test_no_image_is_an_error(predictor, picture):
         ({"box": np.zeros((2, 5))}, r"box has shape \(2, 5\), not \(4,\)"),
         ({"box": BOX, "mask_input": np.zeros((64, 64))}, r"mask_input has shape \(64, 64\), not \(1, 64, 64\)"),
         ({"box": BOX, "num_multimask_outputs": 2}, "1, 3 or 4, not 2"),
+        (
+            {"box": BOX, "num_multimask_outputs": True},
+            "not True: .* say 3 for True, 1 for False",
+        ),
         ({"point_coords": POINT[0], "point_labels": np.array([7])}, "label"),
     ],
 )
@@ -313,6 +321,27 @@ def test_answers_that_are_no_numbers_are_an_error_not_empty_masks(broken, pictur
 def test_what_is_no_image_is_refused(image, predictor):
     with pytest.raises(EdgeSamError, match="RGB array"):
         predictor.set_image(image)
+
+
+def test_a_refused_picture_leaves_no_earlier_one_to_be_asked(predictor, picture):
+    predictor.set_image(picture)
+    with pytest.raises(EdgeSamError, match="RGB array"):
+        predictor.set_image("truck.jpg")
+    with pytest.raises(EdgeSamError, match="call set_image before predict"):
+        predictor.predict(*POINT)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_answers_under_autocast_are_float32(number, predictor, picture):
+    boxes = np.stack([BOX] * number)
+    predictor.set_image(picture)
+    expected = predictor.predict(box=boxes, return_logits=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        predictor.set_image(picture)
+        found = predictor.predict(box=boxes, return_logits=True)
+    for ours, exact in zip(found, expected, strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, exact, atol=0.1)
 
 
 def test_stability_is_the_iou_of_two_thresholds():

@@ -97,7 +97,8 @@ def test_another_number_of_masks_is_refused(decoder, prompts):
     with pytest.raises(ValueError, match="1, 3 or 4, not 2"):
         decoder(torch.randn(1, 256, 8, 8), **prompts, num_multimask_outputs=2)
     with pytest.raises(ValueError, match="1, 3 or 4, not 0"):
-        decoder.for_one_image(torch.randn(1, 256, 8, 8), prompts["image_pe"], prompts["dense"][:1], 0)
+        shared = decoder.for_one_image(torch.randn(1, 256, 8, 8), prompts["image_pe"], prompts["dense"][:1])
+        shared(prompts["sparse"], 0)
 
 
 @pytest.mark.parametrize("count", [1, 4])

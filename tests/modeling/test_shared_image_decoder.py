@@ -36,34 +36,51 @@ def test_masks_are_those_of_the_decoder(count, at_once, decoder, arguments, monk
         monkeypatch.setattr(f"edge_sam.modeling.shared_image_decoder.{name}", at_once)
     image, pe, sparse, dense = arguments
     expected, expected_iou = decoder(image, pe, sparse, dense, count)
-    masks, iou = decoder.for_one_image(image, pe, dense, count)(sparse)
-    torch.testing.assert_close(masks, expected.flatten(0, 1), atol=1e-10, rtol=0)
+    masks, iou = decoder.for_one_image(image, pe, dense)(sparse, count)
+    torch.testing.assert_close(masks, expected, atol=1e-10, rtol=0)
     torch.testing.assert_close(iou, expected_iou, atol=1e-10, rtol=0)
 
 
 @torch.inference_mode()
 def test_only_good_masks_are_made(decoder, arguments):
     image, pe, sparse, dense = arguments
-    decode = decoder.for_one_image(image, pe, dense, 3)
-    every, iou = decode(sparse)
+    decode = decoder.for_one_image(image, pe, dense)
+    every, iou = decode(sparse, 3)
     for bar in (*iou.flatten().tolist(), -1e9):
-        masks, scores = decode(sparse, bar)
-        assert torch.equal(scores, iou)
-        torch.testing.assert_close(masks, every[(iou > bar).flatten()], atol=1e-10, rtol=0)
+        (candidates,) = decode.candidates(sparse, 3)
+        assert torch.equal(candidates.iou, iou)
+        masks = candidates.logits(iou > bar)
+        torch.testing.assert_close(masks, every[iou > bar], atol=1e-10, rtol=0)
 
 
 @torch.inference_mode()
 def test_no_prompt_has_no_mask(decoder, arguments):
     image, pe, sparse, dense = arguments
-    masks, iou = decoder.for_one_image(image, pe, dense, 3)(sparse[:0])
-    assert masks.shape == (0, 32, 16) and iou.shape == (0, 3)
+    masks, iou = decoder.for_one_image(image, pe, dense)(sparse[:0], 3)
+    assert masks.shape == (0, 3, 32, 16) and iou.shape == (0, 3)
 
 
 @torch.inference_mode()
 def test_the_same_decoder_answers_again(decoder, arguments):
     image, pe, sparse, dense = arguments
-    decode = decoder.for_one_image(image, pe, dense, 3)
-    assert torch.equal(decode(sparse)[0], decode(sparse)[0])
+    decode = decoder.for_one_image(image, pe, dense)
+    assert torch.equal(decode(sparse, 3)[0], decode(sparse, 3)[0])
+
+
+@torch.inference_mode()
+def test_autocast_does_not_reach_it(decoder, arguments):
+    image, pe, sparse, dense = arguments
+    expected = decoder.for_one_image(image, pe, dense)(sparse, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        decode = decoder.for_one_image(image, pe, dense)
+        found = decode(sparse, 3)
+        (candidates,) = decode.candidates(sparse, 3)
+        samples = candidates.samples(candidates.iou > -1e9, torch.arange(4))
+    assert all(torch.equal(ours, exact) for ours, exact in zip(found, expected, strict=True))
+    assert samples.dtype == torch.float64
+    # An embedding and tokens that autocast made are brought to the weights' format.
+    found = decoder.for_one_image(image.bfloat16(), pe, dense)(sparse.bfloat16(), 3)
+    torch.testing.assert_close(found, expected, atol=0.3, rtol=0.05)
 
 
 @torch.inference_mode()
@@ -76,7 +93,7 @@ def test_masks_of_a_trained_model_are_the_same(shared):
     points = torch.rand(64, 1, 2, generator=torch.Generator().manual_seed(0)) * 256
     sparse, dense = sam.prompt_encoder((points, torch.ones(64, 1, dtype=torch.int64)), None, None)
     pe = sam.prompt_encoder.get_dense_pe()
-    masks, iou = sam.mask_decoder.for_one_image(embedding, pe, dense[:1], 3)(sparse)
+    masks, iou = sam.mask_decoder.for_one_image(embedding, pe, dense[:1])(sparse, 3)
     expected, expected_iou = sam.mask_decoder(embedding, pe, sparse, dense, 3)
-    torch.testing.assert_close(masks, expected.flatten(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(masks, expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(iou, expected_iou, atol=1e-4, rtol=0)

@@ -1,7 +1,5 @@
 """A model that finds what has the colour of the point: nested, overlapping and repeated masks of any picture."""
 
-from types import SimpleNamespace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,6 +74,18 @@ class LikenessCandidates:
         return torch.cat([self.all[wanted][:, row, column] for row, column in pixels], dim=1)
 
 
+class LikenessImage:
+    """In the place of ImageDecoder."""
+
+    def __init__(self, sam, embedding):
+        self.sam, self.embedding = sam, embedding
+        self.shared = LikenessCandidates(sam.mask_decoder, embedding)
+
+    def __call__(self, points, boxes, masks, num_multimask_outputs):
+        sparse, dense = self.sam.prompt_encoder(points, boxes, masks)
+        return self.sam.mask_decoder(self.embedding, None, sparse, dense, num_multimask_outputs)
+
+
 class LikenessSam(nn.Module):
     """Has the interface of :class:`Sam` that automatic masks use."""
 
@@ -89,4 +99,4 @@ class LikenessSam(nn.Module):
         self.mask_decoder = LikenessDecoder()
 
     def decoder_for(self, embedding):
-        return SimpleNamespace(embedding=embedding, shared=LikenessCandidates(self.mask_decoder, embedding))
+        return LikenessImage(self, embedding)

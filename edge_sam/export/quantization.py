@@ -90,13 +90,17 @@ def _quantize_convolutions(
 
 
 def _dense_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the trunk's convolutions over many channels, but for the attention over channels."""
+    """Return the names of the trunk's convolutions over many channels, but for the attention over channels.
+
+    timm's vision transformer has the neck within the trunk: it is no reason to take one for convolutional.
+    """
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     return [
         node.name
         for node in model.graph.node
         if node.op_type == "Conv"
         and node.input[1].startswith("encoder.trunk.")
+        and not node.input[1].startswith("encoder.trunk.neck.")
         and ".se." not in node.input[1]
         and shapes[node.input[1]][1] >= _SMALLEST_INPUT
     ]

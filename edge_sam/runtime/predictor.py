@@ -8,7 +8,7 @@ from PIL import Image
 
 from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inputs.pictures import ChannelOrder, rgb_pixels
-from edge_sam.inputs.prompts import check_prompts
+from edge_sam.inputs.prompts import check_prompts, expect_together
 from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphPair
 from edge_sam.runtime.masks import MASK_THRESHOLD, enlarged, stability_score
 from edge_sam.runtime.pictures import normalised_square, resized_size
@@ -207,8 +207,9 @@ def _as_points(
     """Return all prompts as points, float32 (N, P, 2), and labels, float32 (N, P); a box is its two corners.
 
     Raises:
-        EdgeSamError: none of them, or other shapes.
+        EdgeSamError: none of them, points without labels or labels without points, or other shapes.
     """
+    expect_together(coordinates, labels)
     given = next((x for x in (coordinates, boxes, masks) if x is not None), None)
     if given is None:
         raise EdgeSamError("no prompt: give points, a box or a mask")

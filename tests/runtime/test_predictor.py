@@ -123,6 +123,23 @@ def test_other_prompts_are_refused(arguments, message):
         predictor().predict(**arguments)
 
 
+@pytest.mark.parametrize("multimask_output", [True, False, np.True_])
+def test_segment_anythings_fifth_argument_is_not_taken_for_a_number(multimask_output):
+    message = f"not {multimask_output}: for segment-anything's multimask_output say 3 for True, 1 for False"
+    with pytest.raises(EdgeSamError, match=message):
+        predictor().predict(np.array([[40, 60]]), ONE, None, None, multimask_output)
+    with pytest.raises(EdgeSamError, match=message):
+        predictor(num_multimask_outputs=multimask_output)
+
+
+@pytest.mark.parametrize("boxes", [None, np.array([[10, 20, 30, 40]])])
+@pytest.mark.parametrize("given", [{"point_coords": np.ones((1, 1, 2)), "point_labels": None},
+                                   {"point_coords": None, "point_labels": np.ones((1, 1), int)}])  # fmt: skip
+def test_points_and_labels_come_together_in_a_batch_too(given, boxes):
+    with pytest.raises(EdgeSamError, match=r"point_coords and point_labels .* come together"):
+        predictor().predict_batch(**given, boxes=boxes)
+
+
 @pytest.mark.parametrize("output", [0, 1])
 def test_answers_that_are_no_numbers_are_an_error_not_empty_masks(output):
     asked = predictor()

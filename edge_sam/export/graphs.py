@@ -17,8 +17,7 @@ from edge_sam.modeling.folding import folded
 from edge_sam.modeling.repvit import FeatureFusion, RepViTImageEncoder
 from edge_sam.modeling.sam import MASK_THRESHOLD, PIXEL_MEAN, PIXEL_STD, Sam
 from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphDescription
-
-STABILITY_OFFSET = 1.0
+from edge_sam.runtime.masks import STABILITY_OFFSET
 
 
 class ExportedGraph(nn.Module):

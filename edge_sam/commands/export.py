@@ -9,7 +9,7 @@ from edge_sam.arguments import run_command
 from edge_sam.commands.options import add_network_options, load_network
 
 if TYPE_CHECKING:
-    from edge_sam.export.run import Picture
+    from edge_sam.export.run import Part, Picture
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
@@ -64,7 +64,7 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         help="photographs to compare and to calibrate on, best your own (default: drawn pictures)",
     )  # fmt: skip
     parser.add_argument("--num-images", type=int, default=8, metavar="N", help="of them, default: %(default)s")
-    parser.add_argument("--quantize", choices=("int8", "fp16"), help="int8 is calibrated on the pictures")
+    parser.add_argument("--quantize", choices=("int8", "fp16"), help="int8 calibrates convolutions on the pictures")
     parser.add_argument(
         "--num-calibration-images", type=int, default=32, metavar="N",
         help="others of --images, for int8, default: %(default)s",
@@ -80,7 +80,8 @@ def _export(chosen: argparse.Namespace) -> None:
     from edge_sam.runtime.graphs import GraphDescription
 
     sam = load_network(chosen)
-    pictures, calibration = comparison_pictures(chosen, max(256, sam.image_size // 2))
+    parts: tuple[Part, ...] = (chosen.part,) if chosen.part else ("encoder", "decoder")
+    pictures, calibration = comparison_pictures(chosen, max(256, sam.image_size // 2), "encoder" in parts)
     description = GraphDescription(
         sam.image_size,
         chosen.preprocess,
@@ -93,7 +94,7 @@ def _export(chosen: argparse.Namespace) -> None:
         chosen.target,
         export_stem(chosen.checkpoint, chosen.out),
         description,
-        (chosen.part,) if chosen.part else ("encoder", "decoder"),
+        parts,
         chosen.quantize,
         chosen.max_miou_loss,
         chosen.images,
@@ -112,12 +113,15 @@ def export_stem(checkpoint: Path, folder: Path | None = None) -> Path:
     return (folder or checkpoint.parent) / checkpoint.stem
 
 
-def comparison_pictures(chosen: argparse.Namespace, drawn_size: int) -> tuple[list["Picture"], list["Picture"]]:
+def comparison_pictures(
+    chosen: argparse.Namespace, drawn_size: int, with_encoder: bool = True
+) -> tuple[list["Picture"], list["Picture"]]:
     """Return what to compare on, and what else to calibrate on.
 
     Args:
         chosen: options of :func:`add_comparison_options`.
         drawn_size: longer side of pictures that are drawn where no folder is given.
+        with_encoder: whether an encoder is exported: a decoder alone is not calibrated.
 
     Raises:
         EdgeSamError: no such folder, too few pictures, or one that cannot be read.
@@ -127,7 +131,7 @@ def comparison_pictures(chosen: argparse.Namespace, drawn_size: int) -> tuple[li
 
     if chosen.num_images < 1 or chosen.num_calibration_images < 1:
         raise EdgeSamError("--num-images and --num-calibration-images are 1 or more")
-    others = chosen.num_calibration_images if chosen.quantize == "int8" else 0
+    others = chosen.num_calibration_images if chosen.quantize == "int8" and with_encoder else 0
     if chosen.images is None:
         pictures = draw_pictures(chosen.num_images + others, drawn_size)
     else:

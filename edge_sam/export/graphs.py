@@ -1,7 +1,8 @@
 """What is exported: two modules whose inputs and outputs are tensors alone.
 
-Prompts travel as in segment-anything's ONNX decoder: a box is two points, its corners, with the labels 2 and 3. Names
-and meaning of the inputs are the same there, so that code written for it runs; here N prompts may be decoded at once.
+Prompts travel as in segment-anything's ONNX decoder: a box is two points, its corners, with the labels 2 and 3. The
+inputs have the same names there. Code written for it leaves out the padding point (0, 0) of label -1, which this graph
+adds, and takes outputs by name, as their order is another one. Here N prompts may be decoded at once.
 """
 
 import copy
@@ -16,8 +17,7 @@ from edge_sam.modeling.folding import folded
 from edge_sam.modeling.repvit import FeatureFusion, RepViTImageEncoder
 from edge_sam.modeling.sam import MASK_THRESHOLD, PIXEL_MEAN, PIXEL_STD, Sam
 from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphDescription
-
-STABILITY_OFFSET = 1.0
+from edge_sam.runtime.masks import STABILITY_OFFSET
 
 
 class ExportedGraph(nn.Module):

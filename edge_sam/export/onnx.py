@@ -24,7 +24,8 @@ def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
         precision: of its numbers.
 
     Returns:
-        For an encoder of 8 bits ``float32_layers``: the dense convolutions that are left as they were.
+        For an encoder of 8 bits that is calibrated: ``calibrated_on``, and ``float32_layers``, the dense convolutions
+        that are left as they were.
     """
     if precision.quantization is None:
         _write_float32(graph, path)
@@ -37,7 +38,9 @@ def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
         elif isinstance(graph, DecoderGraph | PictureDecoderGraph):
             quantize_decoder(whole, path)
         else:
-            return {"float32_layers": quantize_encoder(whole, path, precision.samples)}
+            kept = quantize_encoder(whole, path, precision.samples)
+            if kept is not None:
+                return {"calibrated_on": precision.sample_origin, "float32_layers": kept}
     return {}
 
 

@@ -14,13 +14,15 @@ class Precision:
     """How a graph is stored and computed.
 
     Attributes:
-        quantization: ``int8``: an encoder's convolutions in 8 bits, calibrated; a decoder's large weights in 8 bits.
-            ``fp16``: half precision. None: float32.
+        quantization: ``int8``: an encoder's convolutions in 8 bits, calibrated, or the weights of its linear layers; a
+            decoder's large weights in 8 bits. ``fp16``: half precision. None: float32.
         samples: inputs of the graph, by name, whose activations set the ranges of ``int8``.
+        sample_origin: how many they are and of what, for the comparison of a graph that they set ranges of.
     """
 
     quantization: Quantization | None = None
     samples: Sequence[Mapping[str, Array]] = ()
+    sample_origin: str = ""
 
 
 Notes = dict[str, str | list[str]]

@@ -35,13 +35,13 @@ _MEASURED_ON = 3
 """Samples on which that is measured."""
 
 
-def quantize_encoder(source: Path, target: Path, samples: Sequence[Mapping[str, Array]]) -> list[str]:
+def quantize_encoder(source: Path, target: Path, samples: Sequence[Mapping[str, Array]]) -> list[str] | None:
     """Write an encoder that multiplies integers of 8 bits.
 
     Of a convolutional trunk, the pointwise and other dense convolutions, which take most of the time, with calibrated
     ranges; depthwise ones, the attention over channels, fusion and neck stay in float32, where 8 bits cost most masks.
     So do those few dense ones that are measured to make most of the error. A transformer's linear layers store their
-    weights in 8 bits.
+    weights in 8 bits, which takes no samples.
 
     Args:
         source: float32 graph.
@@ -49,13 +49,13 @@ def quantize_encoder(source: Path, target: Path, samples: Sequence[Mapping[str, 
         samples: its inputs on pictures like those that it is for; their activations set the ranges.
 
     Returns:
-        Names of the dense convolutions' weights that stay in float32.
+        Names of the dense convolutions' weights that stay in float32; None for a transformer.
     """
     model = onnx.load(source)
     chosen = _dense_convolutions(model)
     if not chosen:
         quantize_linear_weights(source, target)
-        return []
+        return None
     weights = {node.name: node.input[1] for node in model.graph.node if node.name in chosen}
     largest = largest_inputs(model, chosen, samples)
     smooth(model, chosen, largest)
@@ -90,13 +90,17 @@ def _quantize_convolutions(
 
 
 def _dense_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the trunk's convolutions over many channels, but for the attention over channels."""
+    """Return the names of the trunk's convolutions over many channels, but for the attention over channels.
+
+    timm's vision transformer has the neck within the trunk: it is no reason to take one for convolutional.
+    """
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     return [
         node.name
         for node in model.graph.node
         if node.op_type == "Conv"
         and node.input[1].startswith("encoder.trunk.")
+        and not node.input[1].startswith("encoder.trunk.neck.")
         and ".se." not in node.input[1]
         and shapes[node.input[1]][1] >= _SMALLEST_INPUT
     ]

@@ -34,9 +34,7 @@ _NOT_RUN = (
     "converted, in float32. Compare again on a Mac."
 )
 
-_DRAWN = (
-    "int8 is judged, and an encoder calibrated, on drawings: photographs may lose more. Give your own by --images DIR."
-)
+_DRAWN = "int8 is judged on drawings: photographs may lose more. Give your own by --images DIR."
 
 
 @dataclass(frozen=True)
@@ -147,14 +145,13 @@ def export(
     pair: dict[Part, DescribedGraph] = {"encoder": reference.encoder, "decoder": reference.decoder}
     files: dict[Part, Path] = {}
     programs: dict[Part, dict[str, Any]] = {}
-    samples = _encoder_samples(request, calibration)
-    notes = _origin(request, len(pictures), len(samples))
+    precisions = {part: _precision(request, part, calibration) for part in request.parts}
+    notes = _origin(request, len(pictures))
     for part in request.parts:
         graph = (encoder_graph if part == "encoder" else decoder_graph)(sam, request.description)
         files[part] = request.stem.with_name(f"{request.name}_{part}{target.suffix}")
         _prepare_folder(files[part])
-        precision = Precision(request.quantization, samples if part == "encoder" else ())
-        notes |= target.write(graph, files[part], precision)
+        notes |= target.write(graph, files[part], precisions[part])
         if target.runtime is None:
             programs[part] = target.describe_program(files[part])
             pair[part] = TorchGraph(graph, request.description)
@@ -186,11 +183,9 @@ def _expect_finite_answers(reference: GraphPair, picture: Picture) -> None:
             )
 
 
-def _origin(request: ExportRequest, compared: int, calibrated: int) -> Notes:
-    """Say which pictures the comparison and the ranges of ``int8`` are from."""
+def _origin(request: ExportRequest, compared: int) -> Notes:
+    """Say which pictures the comparison is of."""
     notes: Notes = {"compared_on": _counted(compared, request.images)}
-    if calibrated:
-        notes["calibrated_on"] = _counted(calibrated, request.images, "other ")
     if request.quantization == "int8" and request.images is None:
         notes["warning"] = _DRAWN
     return notes
@@ -211,14 +206,19 @@ def _without_times_of_others(parity: Parity, parts: Sequence[Part]) -> Parity:
     return replace(parity, latency_ms=latency)
 
 
-def _encoder_samples(request: ExportRequest, pictures: Sequence[Picture]) -> list[dict[str, Array]]:
-    if request.quantization != "int8" or "encoder" not in request.parts:
-        return []
-    if not pictures:
+def _precision(request: ExportRequest, part: Part, calibration: Sequence[Picture]) -> Precision:
+    """Return how a part is written: an encoder of ``int8`` with samples, so that it can be calibrated."""
+    if request.quantization != "int8" or part == "decoder":
+        return Precision(request.quantization)
+    if not calibration:
         raise EdgeSamError("int8 is calibrated on pictures: give some, best your own")
+    samples: list[dict[str, Array]]
     if request.description.preprocess:
-        return [{"image": picture} for picture in pictures]
-    return [{"images": normalised_square(picture, request.description.image_size)} for picture in pictures]
+        samples = [{"image": picture} for picture in calibration]
+    else:
+        size = request.description.image_size
+        samples = [{"images": normalised_square(picture, size)} for picture in calibration]
+    return Precision("int8", samples, _counted(len(samples), request.images, "other "))
 
 
 def describe(report: ExportReport) -> str:

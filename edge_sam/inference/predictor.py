@@ -13,8 +13,7 @@ from edge_sam.inputs.prompts import check_prompts
 from edge_sam.modeling.folding import folded
 from edge_sam.modeling.image_decoder import ImageDecoder
 from edge_sam.modeling.sam import MASK_THRESHOLD, Sam, normalize_images
-
-STABILITY_OFFSET = 1.0
+from edge_sam.runtime.masks import STABILITY_OFFSET
 
 _PROMPTS_AT_ONCE = 64
 """Prompts that are decoded together: memory grows with them."""

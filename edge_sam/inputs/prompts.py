@@ -77,13 +77,22 @@ def check_prompts(
     )
 
 
+def expect_together(point_coords: object, point_labels: object) -> None:
+    """Insist that points have labels and labels points: both are None, or neither is.
+
+    Raises:
+        EdgeSamError: one alone is.
+    """
+    if (point_coords is None) != (point_labels is None):
+        raise EdgeSamError("point_coords and point_labels (1 foreground, 0 background) come together")
+
+
 def _points(
     coordinates: ArrayLike | None, labels: ArrayLike | None
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    if coordinates is None and labels is None:
-        return None, None
+    expect_together(coordinates, labels)
     if coordinates is None or labels is None:
-        raise EdgeSamError("point_coords and point_labels (1 foreground, 0 background) come together")
+        return None, None
     points, kinds = _numbers("point_coords", coordinates), _numbers("point_labels", labels)
     if kinds.ndim not in (1, 2):
         raise EdgeSamError(f"point_labels has shape {kinds.shape}, not (P,) or (N, P)")

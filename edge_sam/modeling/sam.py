@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from edge_sam.modeling.image_decoder import ImageDecoder
 from edge_sam.modeling.mask_decoder import MaskDecoder
 from edge_sam.modeling.prompt_encoder import PromptEncoder
-
-MASK_THRESHOLD = 0.0
-"""A pixel belongs to a mask where its logit is above this."""
+from edge_sam.runtime.masks import MASK_THRESHOLD as MASK_THRESHOLD  # defined where nothing imports PyTorch
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 MASK_THRESHOLD = 0.0
 """A pixel belongs to a mask where its logit is above this."""
 
-_STABILITY_OFFSET = 1.0
+STABILITY_OFFSET = 1.0
+"""Distance from the mask's threshold of the two that a stability score compares (Segment Anything, appendix B)."""
 
 
 def enlarged(
@@ -31,8 +32,8 @@ def enlarged(
 
 def stability_score(masks: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the IoU of masks (..., l, l) at a higher and at a lower threshold; 0 for an empty mask."""
-    smaller = (masks > MASK_THRESHOLD + _STABILITY_OFFSET).sum(axis=(-1, -2))
-    larger = (masks > MASK_THRESHOLD - _STABILITY_OFFSET).sum(axis=(-1, -2))
+    smaller = (masks > MASK_THRESHOLD + STABILITY_OFFSET).sum(axis=(-1, -2))
+    larger = (masks > MASK_THRESHOLD - STABILITY_OFFSET).sum(axis=(-1, -2))
     return np.asarray(smaller / np.maximum(larger, 1), np.float32)
 
 

@@ -1,5 +1,6 @@
 """Masks for one image at a time from a pair of exported graphs; the interface of segment-anything's predictor."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ from PIL import Image
 
 from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inputs.pictures import ChannelOrder, rgb_pixels
-from edge_sam.inputs.prompts import check_prompts
-from edge_sam.runtime.graphs import TOP_LEFT_LABEL, GraphPair
+from edge_sam.inputs.prompts import check_prompts, expect_together
+from edge_sam.runtime.graphs import TOP_LEFT_LABEL, Array, GraphPair
 from edge_sam.runtime.masks import MASK_THRESHOLD, enlarged, stability_score
 from edge_sam.runtime.pictures import normalised_square, resized_size
 
 Floats = NDArray[np.floating[Any]]
+
+_PROMPTS_AT_ONCE = 64
+"""Prompts that are decoded together: memory grows with them."""
 
 
 class GraphPredictor:
@@ -134,19 +138,21 @@ class GraphPredictor:
                 not compute.
             NotFiniteError: scores or logits are no numbers.
         """
-        features = self.get_image_embedding()
+        self.get_image_embedding()
         chosen = self.graphs.description.chosen_masks(num_multimask_outputs)
         coordinates, labels = _as_points(point_coords, point_labels, boxes, mask_input)
-        inputs = {"image_embeddings": features, "point_coords": coordinates, "point_labels": labels}
-        if self.graphs.description.postprocess:
-            inputs["orig_im_size"] = np.array(self.original_size, np.float32)
-        low_resolution, scores, *logits = (x[:, chosen] for x in self._decode(inputs, mask_input))
-        if self._expect_finite and not (np.isfinite(low_resolution).all() and np.isfinite(scores).all()):
-            raise NotFiniteError
+        shape, side = (len(coordinates), num_multimask_outputs), self.graphs.description.image_size // 4
+        low_resolution = np.empty((*shape, side, side), np.float32)
+        scores = np.empty(shape, np.float32)
+        masks: NDArray[Any] = np.empty((*shape, *self.original_size), np.float32 if return_logits else np.bool_)
+        for part, answers in self._decode(coordinates, labels, mask_input):
+            low_resolution[part], scores[part], *logits = (x[:, chosen] for x in answers)
+            if self._expect_finite and not all(np.isfinite(x[part]).all() for x in (low_resolution, scores)):
+                raise NotFiniteError
+            self._enlarge(low_resolution[part], logits, masks[part])
         if use_stability_score != self.graphs.description.use_stability_score:
             scores = self._other_scores(low_resolution)
-        large = logits[0] if logits else self._enlarged(low_resolution)
-        return large if return_logits else large > MASK_THRESHOLD, scores, low_resolution
+        return masks, scores, low_resolution
 
     def get_image_embedding(self) -> NDArray[np.float32]:
         """Return the embedding of the image, (1, 256, h, w).
@@ -168,34 +174,52 @@ class GraphPredictor:
         ratio = np.array([self.input_size[axis] / self.original_size[axis] for axis in (1, 0)])
         return np.asarray(coordinates.astype(np.float64) * ratio, np.float32)
 
-    def _decode(self, inputs: dict[str, NDArray[Any]], masks: NDArray[np.float32] | None) -> list[NDArray[Any]]:
-        side = self.graphs.description.image_size // 4
-        given = np.full(1, masks is not None, np.float32)
-        if masks is None:
-            masks = np.zeros((1, 1, side, side), np.float32)
-        count = len(inputs["point_coords"])
-        _shaped("mask_input", masks, (len(masks), 1, side, side))
-        masks = masks.astype(np.float32)
-        if count == 0:
-            made = self.graphs.description.num_multimask_outputs
-            size = self.original_size if self.graphs.description.postprocess else None
-            return _no_answers(made, side, size)
-        if len(masks) == 1:
-            return list(self.graphs.decoder({**inputs, "mask_input": masks, "has_mask_input": given}))
-        if len(masks) != count:
-            raise EdgeSamError(f"{count} prompts have {len(masks)} masks: give one each, or one for all")
+    def _decode(
+        self, coordinates: NDArray[np.float32], labels: NDArray[np.float32], masks: NDArray[np.float32] | None
+    ) -> Iterator[tuple[slice, Sequence[Array]]]:
+        """Decode prompts part by part; yield which they are, and what the graph answers to them."""
+        inputs = {
+            "image_embeddings": self.get_image_embedding(),
+            "has_mask_input": np.full(1, masks is not None, np.float32),
+        }
+        if self.graphs.description.postprocess:
+            inputs["orig_im_size"] = np.array(self.original_size, np.float32)
+        masks = self._mask_inputs(masks, len(coordinates))
         # A graph takes one mask for all prompts, so that it need not copy the image for each prompt without one.
-        prompts = [{name: inputs[name][i : i + 1] for name in ("point_coords", "point_labels")} for i in range(count)]
-        answers = [self._decode({**inputs, **prompt}, masks[i : i + 1]) for i, prompt in enumerate(prompts)]
-        return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+        step = _PROMPTS_AT_ONCE if len(masks) == 1 else 1
+        for start in range(0, len(coordinates), step):
+            part = slice(start, start + step)
+            prompts = {"point_coords": coordinates[part], "point_labels": labels[part]}
+            mask = masks if len(masks) == 1 else masks[part]
+            yield part, self.graphs.decoder({**inputs, **prompts, "mask_input": mask})
+
+    def _mask_inputs(self, masks: NDArray[np.float32] | None, count: int) -> NDArray[np.float32]:
+        """Return masks float32, (1, 1, 4h, 4w) or one for each of ``count`` prompts; zeros where there is none."""
+        side = self.graphs.description.image_size // 4
+        if masks is None:
+            return np.zeros((1, 1, side, side), np.float32)
+        _shaped("mask_input", masks, (len(masks), 1, side, side))
+        if len(masks) not in (1, count):
+            raise EdgeSamError(f"{count} prompts have {len(masks)} masks: give one each, or one for all")
+        return masks.astype(np.float32)
 
     def _other_scores(self, low_resolution: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.graphs.description.use_stability_score:
             raise EdgeSamError("this decoder was exported with stability scores; it does not predict the IoU")
         return stability_score(low_resolution)
 
-    def _enlarged(self, low_resolution: NDArray[np.float32]) -> NDArray[np.float32]:
-        return enlarged(low_resolution, self.graphs.description.image_size, self.input_size, self.original_size)
+    def _enlarge(self, low_resolution: NDArray[np.float32], logits: Sequence[Array], masks: NDArray[Any]) -> None:
+        """Fill (N, K, H, W), bool or logits, mask by mask: all of them in float32 may need gigabytes more.
+
+        Args:
+            low_resolution: (N, K, 4h, 4w).
+            logits: (N, K, H, W) where the graph gives them, else nothing.
+            masks: to fill.
+        """
+        sizes = self.graphs.description.image_size, self.input_size, self.original_size
+        for index in np.ndindex(masks.shape[:2]):
+            large = logits[0][index] if logits else enlarged(low_resolution[index], *sizes)
+            masks[index] = large > MASK_THRESHOLD if masks.dtype == np.bool_ else large
 
 
 def _as_points(
@@ -207,8 +231,9 @@ def _as_points(
     """Return all prompts as points, float32 (N, P, 2), and labels, float32 (N, P); a box is its two corners.
 
     Raises:
-        EdgeSamError: none of them, or other shapes.
+        EdgeSamError: none of them, points without labels or labels without points, or other shapes.
     """
+    expect_together(coordinates, labels)
     given = next((x for x in (coordinates, boxes, masks) if x is not None), None)
     if given is None:
         raise EdgeSamError("no prompt: give points, a box or a mask")
@@ -221,11 +246,6 @@ def _as_points(
         places.append(_shaped("boxes", boxes, (count, 4)).reshape(count, 2, 2))
         kinds.append(np.tile([TOP_LEFT_LABEL, TOP_LEFT_LABEL + 1], (count, 1)))
     return np.concatenate(places, axis=1).astype(np.float32), np.concatenate(kinds, axis=1).astype(np.float32)
-
-
-def _no_answers(count: int, side: int, size: tuple[int, int] | None) -> list[NDArray[Any]]:
-    shapes = [(0, count, side, side), (0, count), *([(0, count, *size)] if size else [])]
-    return [np.zeros(shape, np.float32) for shape in shapes]
 
 
 def _shaped(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -4,10 +4,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers import float16
 
+from edge_sam.export import onnx as onnx_target
+from edge_sam.export.graphs import encoder_graph
+from edge_sam.export.precision import Precision
 from edge_sam.export.quantization import halve, quantize_encoder
+from edge_sam.modeling.registry import build_sam
+from edge_sam.runtime.graphs import GraphDescription
 
 NAMES = [
     "encoder.trunk.first",
@@ -68,6 +74,22 @@ def test_what_stays_in_float_is_not_smoothed_either(source, samples, tmp_path, m
     assert len(quantize_encoder(source, target, samples)) == 3
     assert {node.op_type for node in onnx.load(target).graph.node} == {"Abs", "Conv", "Relu"}
     np.testing.assert_array_equal(run(target, samples[0]), run(source, samples[0]))
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_stores_the_weights_of_its_linear_layers_in_8_bits(tmp_path):
+    torch.manual_seed(0)
+    sam = build_sam("vit_b", 128).eval()
+    del sam.image_encoder.trunk.blocks[2:]
+    graph = encoder_graph(sam, GraphDescription(128))
+    plain, rounded = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    onnx_target.write(graph, plain, Precision())
+    sample = {"images": np.random.default_rng(0).normal(size=(1, 3, 128, 128)).astype(np.float32)}
+    notes = onnx_target.write(graph, rounded, Precision("int8", [sample], "1 picture"))
+    assert notes == {}  # nothing was calibrated
+    assert rounded.stat().st_size < 0.6 * plain.stat().st_size
+    exact = run(plain, sample)
+    assert 0 < np.square(run(rounded, sample) - exact).mean() < 1e-3 * np.square(exact).mean()
 
 
 def test_16_bits_are_made_without_a_whole_model_in_one_message(source, samples, tmp_path, monkeypatch):

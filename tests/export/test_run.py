@@ -118,13 +118,13 @@ def test_fewer_bits_stay_near_pytorch_and_say_what_they_were_judged_on(
     assert found["files"]["encoder"]["bytes"] < share * 22e6 and found["files"]["decoder"]["bytes"] < 0.55 * 16e6
     assert found["compared_on"] == "1 drawn picture"
     assert found.get("calibrated_on") == ("1 other drawn picture" if quantization == "int8" else None)
+    assert ("float32_layers" in found) == (quantization == "int8")
     assert ("warning" in found) == ("  warning: int8" in describe(report)) == (quantization == "int8")
 
 
 def test_a_comparison_names_the_folder_of_its_pictures(sam, pictures, tmp_path):
     folder = tmp_path / "photographs"
     request = ExportRequest("onnx", tmp_path / "small", GraphDescription(SIZE), quantization="int8", images=folder)
-    assert run._origin(request, 8, 32) == {
-        "compared_on": "8 pictures of photographs",
-        "calibrated_on": "32 other pictures of photographs",
-    }
+    assert run._origin(request, 8) == {"compared_on": "8 pictures of photographs"}
+    precision = run._precision(request, "encoder", pictures)
+    assert precision.sample_origin == "2 other pictures of photographs" and len(precision.samples) == 2

@@ -4,9 +4,8 @@ import torch
 
 from edge_sam.inference.predictor import stability_score as torch_stability_score
 from edge_sam.modeling.registry import build_decoder
-from edge_sam.modeling.sam import MASK_THRESHOLD as TORCH_THRESHOLD
 from edge_sam.modeling.sam import Sam
-from edge_sam.runtime.masks import MASK_THRESHOLD, enlarged, stability_score
+from edge_sam.runtime.masks import enlarged, stability_score
 
 
 @pytest.mark.parametrize("original", [(48, 64), (200, 150), (1, 90), (90, 1), (7, 5), (1000, 3)])
@@ -22,4 +21,3 @@ def test_stability_is_sams():
     masks = 3 * torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     masks[0, 0] = -9  # empty
     np.testing.assert_allclose(stability_score(masks.numpy()), torch_stability_score(masks), atol=1e-7)
-    assert MASK_THRESHOLD == TORCH_THRESHOLD

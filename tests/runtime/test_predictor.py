@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,38 @@ def test_prompts_of_many_objects_are_answered_at_once():
     assert masks.shape == (2, 3, 96, 128) and scores.shape == (2, 3) and logits.shape == (2, 3, 16, 16)
     for index, box in enumerate(boxes):
         np.testing.assert_array_equal(asked.predict(box=box)[0], masks[index])
+
+
+def test_many_prompts_are_decoded_part_by_part():
+    asked = predictor()
+    points = np.random.default_rng(0).uniform(0, 90, (70, 1, 2))
+    together = asked.predict(points, np.ones((70, 1), int))
+    assert [len(call["point_coords"]) for call in asked.graphs.decoder.calls] == [64, 6]
+    for index in (0, 63, 64, 69):
+        for a, b in zip(together, asked.predict(points[index], ONE), strict=True):
+            np.testing.assert_array_equal(a[index], b)
+
+
+@pytest.mark.parametrize("return_logits", [False, True])
+def test_masks_of_many_prompts_are_not_held_twice(return_logits):
+    asked = predictor(np.zeros((600, 800, 3), np.uint8))
+    boxes = np.tile(np.array([100, 100, 500, 500]), (10, 1))
+    asked.predict(box=boxes[:1])
+    tracemalloc.start()
+    masks = asked.predict(box=boxes, return_logits=return_logits)[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert masks.nbytes < peak < 1.4 * masks.nbytes
+
+
+def test_masks_that_a_graph_enlarges_are_taken_as_they_are():
+    asked = predictor(postprocess=True)
+    small, large = asked.graphs.decoder, np.random.default_rng(0).normal(size=(1, 4, 96, 128)).astype(np.float32)
+    asked.graphs.decoder = lambda inputs: [*small(inputs), large]
+    masks, logits = (asked.predict(np.array([[40, 60]]), ONE, return_logits=wanted)[0] for wanted in (False, True))
+    np.testing.assert_array_equal(logits, large[0, 1:])
+    np.testing.assert_array_equal(masks, large[0, 1:] > 0)
+    np.testing.assert_array_equal(small.calls[-1]["orig_im_size"], [96, 128])
 
 
 @pytest.mark.parametrize("postprocess", [False, True])
@@ -121,6 +155,23 @@ def test_a_graph_that_preprocesses_is_given_the_picture():
 def test_other_prompts_are_refused(arguments, message):
     with pytest.raises(EdgeSamError, match=message):
         predictor().predict(**arguments)
+
+
+@pytest.mark.parametrize("multimask_output", [True, False, np.True_])
+def test_segment_anythings_fifth_argument_is_not_taken_for_a_number(multimask_output):
+    message = f"not {multimask_output}: for segment-anything's multimask_output say 3 for True, 1 for False"
+    with pytest.raises(EdgeSamError, match=message):
+        predictor().predict(np.array([[40, 60]]), ONE, None, None, multimask_output)
+    with pytest.raises(EdgeSamError, match=message):
+        predictor(num_multimask_outputs=multimask_output)
+
+
+@pytest.mark.parametrize("boxes", [None, np.array([[10, 20, 30, 40]])])
+@pytest.mark.parametrize("given", [{"point_coords": np.ones((1, 1, 2)), "point_labels": None},
+                                   {"point_coords": None, "point_labels": np.ones((1, 1), int)}])  # fmt: skip
+def test_points_and_labels_come_together_in_a_batch_too(given, boxes):
+    with pytest.raises(EdgeSamError, match=r"point_coords and point_labels .* come together"):
+        predictor().predict_batch(**given, boxes=boxes)
 
 
 @pytest.mark.parametrize("output", [0, 1])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edge_sam.data.transforms import pad_images, resized_size
 from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inputs.pictures import ChannelOrder, rgb_pixels
-from edge_sam.inputs.prompts import check_prompts
+from edge_sam.inputs.prompts import check_prompts, expect_number_of_masks, expect_together
 from edge_sam.modeling.folding import folded
 from edge_sam.modeling.image_decoder import ImageDecoder
 from edge_sam.modeling.sam import MASK_THRESHOLD, Sam, normalize_images
@@ -156,7 +156,7 @@ class SamPredictor:
             NotFiniteError: scores or logits are no numbers.
         """
         features = self.get_image_embedding()
-        _check_number_of_masks(num_multimask_outputs)
+        expect_number_of_masks(num_multimask_outputs)
         number = _number_of_objects(point_coords, point_labels, boxes, mask_input)
         side = self._mask_input_side()
         low_resolution = features.new_empty(number, num_multimask_outputs, side, side)
@@ -241,21 +241,10 @@ class SamPredictor:
         return 4 * self.model.prompt_encoder.image_embedding_size[0]
 
 
-def _check_number_of_masks(number: int) -> None:
-    if isinstance(number, bool):
-        raise EdgeSamError(
-            f"num_multimask_outputs is 1, 3 or 4, not {number}: for segment-anything's multimask_output say 3 for "
-            "True, 1 for False"
-        )
-    if number not in (1, 3, 4):
-        raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {number}")
-
-
 def _number_of_objects(
     point_coords: Tensor | None, point_labels: Tensor | None, boxes: Tensor | None, mask_input: Tensor | None
 ) -> int:
-    if (point_coords is None) != (point_labels is None):
-        raise EdgeSamError("point_coords and point_labels (1 foreground, 0 background) come together")
+    expect_together(point_coords, point_labels)
     counts = [len(prompt) for prompt in (point_coords, point_labels, boxes, mask_input) if prompt is not None]
     if not counts:
         raise EdgeSamError("no prompt: give points, a box or a mask")

@@ -77,6 +77,21 @@ def check_prompts(
     )
 
 
+def expect_number_of_masks(number: int) -> None:
+    """Insist that a prompt is asked for 1, 3 or 4 masks.
+
+    Raises:
+        EdgeSamError: for another number, or for segment-anything's bool at this place, where True would pass for 1.
+    """
+    if isinstance(number, bool | np.bool_):
+        raise EdgeSamError(
+            f"num_multimask_outputs is 1, 3 or 4, not {number}: for segment-anything's multimask_output say "
+            "3 for True, 1 for False"
+        )
+    if number not in (1, 3, 4):
+        raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {number}")
+
+
 def expect_together(point_coords: object, point_labels: object) -> None:
     """Insist that points have labels and labels points: both are None, or neither is.
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import EdgeSamError
+from edge_sam.inputs.prompts import expect_number_of_masks
 
 Array = NDArray[Any]
 
@@ -39,7 +39,7 @@ class GraphDescription:
     gelu_approximate: bool = False
 
     def __post_init__(self) -> None:
-        _expect_number_of_masks(self.num_multimask_outputs)
+        expect_number_of_masks(self.num_multimask_outputs)
 
     def chosen_masks(self, wanted: int) -> slice:
         """Return which of the masks of a prompt answer to ``num_multimask_outputs`` = ``wanted``.
@@ -47,7 +47,7 @@ class GraphDescription:
         Raises:
             EdgeSamError: another number, a bool, or the graph does not make these.
         """
-        _expect_number_of_masks(wanted)
+        expect_number_of_masks(wanted)
         if self.num_multimask_outputs == wanted:
             return slice(None)
         if self.num_multimask_outputs != 4:
@@ -79,16 +79,6 @@ class GraphDescription:
         if not isinstance(values, dict) or set(values) != {field.name for field in fields(GraphDescription)}:
             raise EdgeSamError(f"{source}: its description is not this version's: {text[:120]!r}; export it again")
         return GraphDescription(**values)
-
-
-def _expect_number_of_masks(number: int) -> None:
-    if isinstance(number, bool | np.bool_):  # segment-anything's argument at this place; True would pass for 1
-        raise EdgeSamError(
-            f"num_multimask_outputs is 1, 3 or 4, not {number}: for segment-anything's multimask_output say "
-            "3 for True, 1 for False"
-        )
-    if number not in _CHOSEN_OF_FOUR:
-        raise EdgeSamError(f"num_multimask_outputs is 1, 3 or 4, not {number}")
 
 
 class DescribedGraph(Protocol):

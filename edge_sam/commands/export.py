@@ -120,7 +120,7 @@ def comparison_pictures(chosen: argparse.Namespace, drawn_size: int) -> tuple[li
         drawn_size: longer side of pictures that are drawn where no folder is given.
 
     Raises:
-        EdgeSamError: no such folder, too few pictures, or one that cannot be read.
+        EdgeSamError: no such folder, or too few pictures in it that can be read.
     """
     from edge_sam.errors import EdgeSamError
     from edge_sam.export.pictures import draw_pictures, read_pictures

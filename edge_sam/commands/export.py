@@ -104,11 +104,12 @@ def _export(chosen: argparse.Namespace) -> None:
 def export_stem(checkpoint: Path, folder: Path | None = None) -> Path:
     """Return what the paths of exported files begin with: in a folder, by default beside the checkpoint.
 
-    Beside: for a folder of ``save_pretrained``, in it.
+    Beside: for a folder of ``save_pretrained``, in it; for a link, as in caches, beside the link.
     """
-    checkpoint = checkpoint.resolve()
     if checkpoint.is_dir():
+        checkpoint = checkpoint.resolve()
         return (folder or checkpoint) / checkpoint.name
+    checkpoint = checkpoint.absolute()
     return (folder or checkpoint.parent) / checkpoint.stem
 
 

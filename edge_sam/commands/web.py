@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from edge_sam.commands.export import add_comparison_options, comparison_pictures
+from edge_sam.commands.export import add_comparison_options, comparison_pictures, export_stem
 from edge_sam.commands.options import add_network_options, load_network
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -37,7 +37,7 @@ def _web(chosen: argparse.Namespace) -> None:
     pictures, calibration = comparison_pictures(chosen, max(256, sam.image_size // 2))
     request = PageRequest(
         chosen.out,
-        chosen.name or chosen.checkpoint.resolve().stem,
+        chosen.name or export_stem(chosen.checkpoint).name,
         chosen.quantize,
         chosen.max_miou_loss,
         chosen.onnxruntime_web,

@@ -180,7 +180,7 @@ def test_exported_files_are_found_where_the_export_wrote_them(app, tmp_path, mon
     for checkpoint, stem in (
         ("small.pth", "small"),
         ("my.model", "my.model/my.model"),  # a folder of save_pretrained
-        ("elsewhere/link.pth", "small"),
+        ("elsewhere/link.pth", "elsewhere/link"),
     ):
         chosen = argparse.Namespace(checkpoint=tmp_path / checkpoint, **options)
         expected = tuple(tmp_path / f"{stem}_{part}.onnx" for part in ("encoder", "decoder"))

@@ -1,6 +1,7 @@
 """``edgesam web``: a page that segments photographs in the browser."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from edge_sam.commands.export import add_comparison_options, comparison_pictures, export_stem
@@ -47,4 +48,5 @@ def _web(chosen: argparse.Namespace) -> None:
     size = sum(path.stat().st_size for path in chosen.out.rglob("*") if path.is_file())
     print(describe(report))
     print(f"{chosen.out}: {size / 2**20:.0f} MiB")
-    print(f"look at it: python -m http.server --bind 127.0.0.1 --directory {chosen.out} 8000, http://127.0.0.1:8000")
+    folder = shlex.quote(str(chosen.out))
+    print(f"look at it: python -m http.server --bind 127.0.0.1 --directory {folder} 8000, http://127.0.0.1:8000")

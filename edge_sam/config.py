@@ -4,9 +4,9 @@ Keys are upper case and nested in sections (``settings.py``), as in the YAML fil
 wrong type or a key of this recipe family that this project does not implement is an error that names its path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -45,7 +45,7 @@ _REFUSED = {
 class RunConfig(Section):
     """Everything that decides a run. ``NAME`` is the YAML file's stem and the run folder's name."""
 
-    NAME: FolderName | Literal[""] = ""
+    NAME: Annotated[str, Field(pattern=r"^([^/\\\s.][^/\\]*)?$")] = ""
     DATA: DataSettings = DataSettings()
     MODEL: ModelSettings = ModelSettings()
     DISTILL: DistillSettings = DistillSettings()
@@ -84,7 +84,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None, opts:
     Args:
         path: the YAML file; its stem becomes ``NAME`` unless the file holds one.
         overrides: dotted key -> value, from command-line options; ``None`` values are left out.
-        opts: ``KEY VALUE KEY VALUE ...`` as given after ``--opts``; values are read as YAML.
+        opts: ``KEY VALUE KEY VALUE ...`` as given after ``--opts``; values are read as YAML, except where the setting
+            is text, which a path with a `` #`` or a name such as ``2024`` would not stay.
 
     Raises:
         EdgeSamError: no such file, not a mapping, unknown key, wrong type, a refused key, an odd number of ``opts``.
@@ -105,9 +106,10 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None, opts:
     for key, value in (overrides or {}).items():
         if value is not None:
             _set(tree, key, value)
+    text_keys = set(_text_keys(RunConfig))
     for key, text in zip(opts[::2], opts[1::2], strict=True):
         try:
-            _set(tree, key, yaml.safe_load(text))
+            _set(tree, key, text if key in text_keys else yaml.safe_load(text))
         except yaml.YAMLError as error:
             raise EdgeSamError(f"--opts {key}: {text!r} is not a YAML value") from error
     _drop_refused(tree, path)
@@ -115,6 +117,15 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None, opts:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise EdgeSamError(f"{path}: {_first_problem(error)}") from error
+
+
+def _text_keys(section: type[BaseModel], beginning: str = "") -> Iterator[str]:
+    """Name the settings whose type is text, in a section and those below it."""
+    for name, field in section.model_fields.items():
+        if field.annotation is str:
+            yield beginning + name
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _text_keys(field.annotation, f"{beginning}{name}.")
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:  # noqa: ANN401

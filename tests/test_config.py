@@ -42,6 +42,21 @@ def test_opts_win_over_options_which_win_over_the_file(write):
     assert (config.DATA.BATCH_SIZE, config.DATA.NUM_WORKERS, config.SEED, config.TAG) == (2, 1, 3, "default")
 
 
+@pytest.mark.parametrize("text", ["/meine Bilder ä/Lauf #1", "2024", "on", "null", "12:30:00", "/tmp/a: b/x", "''", ""])
+def test_text_on_the_command_line_stays_as_it_stands(write, text):
+    keys = ["OUTPUT", "DATA.DATA_PATH", "MODEL.PRETRAINED", "DISTILL.TEACHER_EMBED_PATH"]
+    config = load_config(write("{}"), opts=[word for key in keys for word in (key, text)])
+    found = (config.OUTPUT, config.DATA.DATA_PATH, config.MODEL.PRETRAINED, config.DISTILL.TEACHER_EMBED_PATH)
+    assert found == (text,) * 4
+
+
+def test_names_on_the_command_line_are_text_and_the_rest_is_yaml(write):
+    opts = ["TAG", "2024", "NAME", "on", "DATA.FILTER_BY_AREA", "null", "DISTILL.PROMPT_TYPE", "[box]", "DATA.IMG_SIZE"]
+    config = load_config(write("DATA: {FILTER_BY_AREA: [1, 2]}"), opts=[*opts, "256 # pixels"])
+    assert (config.TAG, config.NAME, config.DATA.FILTER_BY_AREA, config.DATA.IMG_SIZE) == ("2024", "on", None, 256)
+    assert config.DISTILL.PROMPT_TYPE == ("box",)
+
+
 @pytest.mark.parametrize(
     ("text", "opts", "message"),
     [
@@ -116,7 +131,7 @@ STORED = ["DISTILL.STORED_EMBEDDINGS", "true", "DISTILL.FREEZE_IMAGE_ENCODER", "
         (["DISTILL.TARGET", "teacher", "DISTILL.PIXEL_GROUPING", "1"], "PIXEL_GROUPING looks at annotated masks"),
         (["DISTILL.STORED_EMBEDDINGS", "true"], "needs DISTILL.FREEZE_IMAGE_ENCODER true"),
         ([*STORED, "DATA.AUGMENTATION.GRAY", "0.1"], "does not go with DATA.AUGMENTATION"),
-        ([*STORED, "MODEL.PRETRAINED", "''"], "needs MODEL.PRETRAINED"),
+        ([*STORED, "MODEL.PRETRAINED", ""], "needs MODEL.PRETRAINED"),
         (["DISTILL.TARGET", "teacher", "DISTILL.DECODER_BCE", "0", "DISTILL.DECODER_IOU", "0"], "nothing to learn"),
     ],
 )

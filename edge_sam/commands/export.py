@@ -105,11 +105,12 @@ def _export(chosen: argparse.Namespace) -> None:
 def export_stem(checkpoint: Path, folder: Path | None = None) -> Path:
     """Return what the paths of exported files begin with: in a folder, by default beside the checkpoint.
 
-    Beside: for a folder of ``save_pretrained``, in it.
+    Beside: for a folder of ``save_pretrained``, in it; for a link, as in caches, beside the link.
     """
-    checkpoint = checkpoint.resolve()
     if checkpoint.is_dir():
+        checkpoint = checkpoint.resolve()
         return (folder or checkpoint) / checkpoint.name
+    checkpoint = checkpoint.absolute()
     return (folder or checkpoint.parent) / checkpoint.stem
 
 
@@ -124,7 +125,7 @@ def comparison_pictures(
         with_encoder: whether an encoder is exported: a decoder alone is not calibrated.
 
     Raises:
-        EdgeSamError: no such folder, too few pictures, or one that cannot be read.
+        EdgeSamError: no such folder, or too few pictures in it that can be read.
     """
     from edge_sam.errors import EdgeSamError
     from edge_sam.export.pictures import draw_pictures, read_pictures

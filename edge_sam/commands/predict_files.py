@@ -13,7 +13,7 @@ from PIL import Image
 from edge_sam.atomic_writing import write_atomically
 from edge_sam.errors import EdgeSamError
 from edge_sam.inference.coco_file import MaskedPicture, coco_file, run_lengths
-from edge_sam.inference.overlays import draw_masks, draw_prompts
+from edge_sam.inference.overlays import draw_masks, draw_prompts, save_overlay
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def write_answer(answer: Answer, picture: Path, pixels: NDArray[np.uint8], folde
             records.append({"id": number, "segmentation": run_lengths(mask), "score": score, "object": place[0] + 1})
             pixels_told = f"{int(mask.sum())} pixels" if mask.any() else "0 pixels, not in the COCO file"
             lines.append(f"{file}: object {place[0] + 1}, score {score:.3f}, {pixels_told}")
-        overlay.save(folder / f"{picture.stem}_overlay.jpg", quality=92)
         content = coco_file([MaskedPicture(picture.name, (pixels.shape[0], pixels.shape[1]), records)])
         write_atomically(folder / f"{picture.stem}.json", json.dumps(content))
     except OSError as error:
         raise EdgeSamError(f"{error.filename or folder}: {error.strerror or error}") from error
+    save_overlay(overlay, folder / f"{picture.stem}_overlay.jpg")
     return [*lines, str(folder / f"{picture.stem}_overlay.jpg"), str(folder / f"{picture.stem}.json")]
 
 

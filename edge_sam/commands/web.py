@@ -1,9 +1,10 @@
 """``edgesam web``: a page that segments photographs in the browser."""
 
 import argparse
+import shlex
 from pathlib import Path
 
-from edge_sam.commands.export import add_comparison_options, comparison_pictures
+from edge_sam.commands.export import add_comparison_options, comparison_pictures, export_stem
 from edge_sam.commands.options import add_network_options, load_network
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -37,7 +38,7 @@ def _web(chosen: argparse.Namespace) -> None:
     pictures, calibration = comparison_pictures(chosen, max(256, sam.image_size // 2))
     request = PageRequest(
         chosen.out,
-        chosen.name or chosen.checkpoint.resolve().stem,
+        chosen.name or export_stem(chosen.checkpoint).name,
         chosen.quantize,
         chosen.max_miou_loss,
         chosen.onnxruntime_web,
@@ -47,4 +48,5 @@ def _web(chosen: argparse.Namespace) -> None:
     size = sum(path.stat().st_size for path in chosen.out.rglob("*") if path.is_file())
     print(describe(report))
     print(f"{chosen.out}: {size / 2**20:.0f} MiB")
-    print(f"look at it: python -m http.server --bind 127.0.0.1 --directory {chosen.out} 8000, http://127.0.0.1:8000")
+    folder = shlex.quote(str(chosen.out))
+    print(f"look at it: python -m http.server --bind 127.0.0.1 --directory {folder} 8000, http://127.0.0.1:8000")

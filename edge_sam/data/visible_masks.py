@@ -29,6 +29,8 @@ class VisibleMask:
         pixels: uint8 ``(rows, columns)``, 0 or 1; no border row or column is empty. Not resized.
         left: first column, in pixels of the view's rectangle (mirrored, if the view is).
         top: first row.
+        box_end: where the annotation's box ends, from the mask's last pixel on: 0 where at that pixel, as SA-1B's and
+            those of ``edgesam label`` do, 1 where beyond it, as COCO's and drawn ones do.
     """
 
     annotation: Annotation
@@ -36,19 +38,21 @@ class VisibleMask:
     pixels: NDArray[np.uint8]
     left: int
     top: int
+    box_end: int
 
     def box(self) -> NDArray[np.float64]:
         """Return ``(4,)`` left, top, right, bottom, in pixels of the rectangle.
 
         It is the annotation's where the view shows the whole picture, and tight around what is left of the mask in a
-        crop.
+        crop; either way it ends as the annotation's does, so that a view has the box that its own file would have.
         """
         if not self.view.shows_all_of(self.annotation.size):
-            rows, columns = self.pixels.shape
-            return np.array([self.left, self.top, self.left + columns, self.top + rows], np.float64)
+            down, across = (length - 1 + self.box_end for length in self.pixels.shape)
+            return np.array([self.left, self.top, self.left + across, self.top + down], np.float64)
         left, top, right, bottom = self.annotation.box_xyxy
         if self.view.mirrored:
-            left, right = self.view.width - right, self.view.width - left
+            end = self.view.width - 1 + self.box_end
+            left, right = end - right, end - left
         return np.array([left, top, right, bottom])
 
     def random_point(self, noise: float) -> NDArray[np.float64]:
@@ -113,7 +117,8 @@ def _look(annotation: Annotation, view: View) -> VisibleMask | None:
     left, top = left + int(columns[0]) - view.left, top + int(rows[0]) - view.top
     if view.mirrored:
         pixels, left = pixels[:, ::-1], view.width - left - pixels.shape[1]
-    return VisibleMask(annotation, view, pixels, left, top)
+    box_end = int(annotation.box_xyxy[2] > x + width - 0.5)
+    return VisibleMask(annotation, view, pixels, left, top, box_end)
 
 
 def _cells(start: int, length: int, pixels_in_cell: float, count: int) -> slice:

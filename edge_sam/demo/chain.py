@@ -69,7 +69,7 @@ class Chain:
 
         Args:
             data: folder in SA-1B layout.
-            teacher: the file.
+            teacher: the file; of a link, not what it leads to, whose name may have no suffix.
             folder: where everything goes.
             settings: the other attributes.
 
@@ -77,7 +77,7 @@ class Chain:
             EdgeSamError: as :func:`edge_sam.modeling.network_settings.read_network_settings`.
         """
         network = {_OF_NETWORK[key]: value for key, value in read_network_settings(teacher).items()}
-        return cls(data.resolve(), teacher.resolve(), folder.resolve(), **network, **settings)
+        return cls(data.resolve(), teacher.absolute(), folder.resolve(), **network, **settings)
 
     @cached_property
     def journal(self) -> Journal:
@@ -214,8 +214,8 @@ def _phase(checkpoint: Path) -> str:
 
 def typed(path: Path) -> Path:
     """Return a path as one would type it in the repository's root."""
-    resolved = path.resolve()
-    return resolved.relative_to(ROOT) if resolved.is_relative_to(ROOT) else resolved
+    path = path.absolute()
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def _is_result_of(result: Path, checkpoint: Path) -> bool:

@@ -13,8 +13,9 @@ _WISHES = (signal.SIGTERM, signal.SIGHUP)
 def run_child(command: Sequence[str], folder: Path) -> int:
     """Run a command in a folder to its end and return its exit status.
 
-    SIGTERM or SIGHUP to this process is SIGTERM to the child, on which a training saves; so is Ctrl-C. Where this
-    process ignores one of both, as under nohup, it still does.
+    SIGTERM or SIGHUP to this process is SIGTERM to the child, on which a training saves; so is Ctrl-C, which a terminal
+    sends to the child as well. A second Ctrl-C kills it. Where this process ignores a signal, as under nohup, it still
+    does.
 
     Raises:
         SystemExit: a signal came, and the child has ended; the status is 128 + the signal's number.
@@ -36,7 +37,11 @@ def run_child(command: Sequence[str], folder: Path) -> int:
             status = child.wait()
         except KeyboardInterrupt:
             child.terminate()
-            child.wait()
+            try:
+                child.wait()
+            finally:
+                child.kill()
+                child.wait()
             raise
     if came:
         raise SystemExit(128 + came[0])

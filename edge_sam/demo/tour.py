@@ -66,7 +66,7 @@ def run_tour(data: Path | None, teacher: Path, output: Path, plan: Plan) -> Path
         val = check_data(data, "val", plan.val_images, 1)
         expect_unseen(data, train, val)
         plan = plan.for_images(len(train.pictures))
-        given = [str(typed(data)), train.sha256, val.sha256]
+        given = [str(typed(data.resolve())), train.sha256, val.sha256]
     identity = {"teacher": file_sha256(teacher), "sizes": plan.sizes(), "data": given}
     _claim(output, identity, OUTPUTS if data is None else OUTPUTS[1:])
     chain = Chain.for_teacher(

@@ -1,6 +1,7 @@
 """The command behind ``training/train.py``: a distillation or supervision, as the configuration says."""
 
 import argparse
+import signal
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,7 +16,7 @@ from edge_sam.distill.optimizer import build_optimizer, load_moments
 from edge_sam.distill.resume import agree_on_position, expect_embedder, find_checkpoint
 from edge_sam.distill.run_folder import RunFolder
 from edge_sam.distill.schedule import LearningRate, batch_scale
-from edge_sam.distill.stop_signal import ignore_sigterm, on_sigterm
+from edge_sam.distill.stop_signal import ignore_stop_signals, on_stop_signals
 from edge_sam.distill.tasks import build_task, describe_task, embedder_file
 from edge_sam.distill.trainer import Trainer, TrainerSettings
 from edge_sam.distill.training_data import TrainingData, open_training_data
@@ -25,9 +26,6 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.modeling.checkpoints import file_sha256
 from edge_sam.modeling.sam import Sam
 
-_STOPPED = 143
-"""Exit status of a run that SIGTERM ended: what comes after it in a script must not start."""
-
 
 @run_command
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,17 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_run_arguments(parser, "batch", "folder", "resume", "training")
     config = config_from_arguments(parser.parse_args(arguments))
     with process_group(config.ONLY_CPU) as world:
-        finished = train(config, world)
+        stopped_by = train(config, world)
         barrier()
-    if not finished:
-        raise SystemExit(_STOPPED)
+    if stopped_by:
+        raise SystemExit(128 + stopped_by)  # what comes after it in a script must not start
 
 
-def train(config: RunConfig, world: World) -> bool:
+def train(config: RunConfig, world: World) -> int:
     """Run what the configuration says, from the start or from where its run folder stands.
 
     Returns:
-        False: stopped by SIGTERM, with everything saved.
+        The number of the signal that stopped the run, with everything saved; 0 when it came to its end.
 
     Raises:
         EdgeSamError: settings, files or data that do not fit, each in one line.
@@ -74,13 +72,17 @@ def train(config: RunConfig, world: World) -> bool:
             raise EdgeSamError(f"{len(dataset)} images do not fill one step of TRAIN.ACCUMULATION_STEPS batches")
     agree_on_position(sampler)
     _announce(config, world, trainer, dataset, folder.say)
-    with on_sigterm() as stop:
+    with on_stop_signals() as stop:
         try:
             finished = trainer.run(stop)
         finally:
             folder.close()
-    folder.say("done" if finished else "stopped by SIGTERM; the same command goes on from here")
-    return finished
+    if finished:
+        folder.say("done")
+        return 0
+    name = "Ctrl-C" if stop.number == signal.SIGINT else "SIGTERM"
+    folder.say(f"stopped by {name}; the same command goes on from here")
+    return stop.number
 
 
 def _build_validation(config: RunConfig, sam: Sam, world: World) -> Validation | None:
@@ -135,7 +137,7 @@ def _build_trainer(
         pin_memory=data.PIN_MEMORY and world.device.type == "cuda",
         drop_last=True,
         persistent_workers=data.NUM_WORKERS > 0,
-        worker_init_fn=ignore_sigterm,
+        worker_init_fn=ignore_stop_signals,
     )
     steps_in_epoch = sampler.batches_per_epoch // settings.ACCUMULATION_STEPS
     images_in_step = sampler.global_batch * settings.ACCUMULATION_STEPS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch.distributed as dist
 
 from edge_sam.data.sa1b import Refusal, Sa1bDataset
-from edge_sam.distill.stop_signal import ignore_sigterm
+from edge_sam.distill.stop_signal import ignore_stop_signals
 from edge_sam.distributed import World
 from edge_sam.evaluation.miou import evaluate_miou
 from edge_sam.evaluation.protocols import EvaluationProtocol
@@ -48,7 +48,7 @@ class Validation:
             max_instances=self.max_instances,
             num_workers=self.num_workers,
             amp=self.amp,
-            worker_init_fn=ignore_sigterm,
+            worker_init_fn=ignore_stop_signals,
         )
         scores = {result.protocol.name: result.miou[0] for result in results}
         return {**scores, "mean": sum(scores.values()) / len(scores)}, results[0].refusals

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -246,10 +247,13 @@ def describe(report: ExportReport) -> str:
 
 
 def _prepare_folder(file: Path) -> None:
+    """Find out before a graph is traced, which takes minutes, whether a file can be written there at all."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
     except OSError as error:
-        raise EdgeSamError(f"{file.parent}: cannot be made ({error.strerror})") from error
+        raise EdgeSamError(f"{file.parent}: cannot be written ({error.strerror})") from error
 
 
 def _as_tree(report: ExportReport, request: ExportRequest) -> dict[str, Any]:

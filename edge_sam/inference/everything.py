@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_sam.atomic_writing import write_atomically
-from edge_sam.errors import EdgeSamError
+from edge_sam.errors import EdgeSamError, NotFiniteError
 from edge_sam.inference.automatic_masks import MORE_MASKS, SamAutomaticMaskGenerator
 from edge_sam.inference.coco_file import MaskedPicture, coco_file, run_lengths
-from edge_sam.inference.overlays import draw_masks
+from edge_sam.inference.overlays import draw_masks, save_overlay
 from edge_sam.inputs.pictures import read_pixels
 from edge_sam.progress import show_progress
 
@@ -46,7 +49,8 @@ def find_everything(generator: SamAutomaticMaskGenerator, pictures: Sequence[Pat
         folder: made when it is not there.
 
     Raises:
-        EdgeSamError: none of the pictures can be read, or a file cannot be written.
+        EdgeSamError: none of the pictures can be read, the network answers with NaN or infinity in one, or a file
+            cannot be written.
     """
     found, left_out = [], []
     try:
@@ -54,9 +58,11 @@ def find_everything(generator: SamAutomaticMaskGenerator, pictures: Sequence[Pat
         with show_progress("everything", len(pictures)) as progress:
             for picture in pictures:
                 try:
-                    found.append(_find(generator, picture, folder / "overlays" / f"{picture.name}.jpg"))
+                    pixels = read_pixels(picture)
                 except EdgeSamError as error:
                     left_out.append(str(error))
+                else:
+                    found.append(_find(generator, picture, pixels, folder / "overlays" / f"{picture.name}.jpg"))
                 progress(1)
         if not found:
             raise EdgeSamError(left_out[0] if left_out else "no picture was given")
@@ -67,10 +73,14 @@ def find_everything(generator: SamAutomaticMaskGenerator, pictures: Sequence[Pat
     return EverythingReport(len(found), sum(len(picture.masks) for picture in found), left_out, file)
 
 
-def _find(generator: SamAutomaticMaskGenerator, picture: Path, overlay: Path) -> MaskedPicture:
-    pixels = read_pixels(picture)
-    records = generator.generate(pixels)
-    draw_masks(pixels, [record["segmentation"] for record in records]).save(overlay, quality=90)
+def _find(
+    generator: SamAutomaticMaskGenerator, picture: Path, pixels: NDArray[np.uint8], overlay: Path
+) -> MaskedPicture:
+    try:
+        records = generator.generate(pixels)
+    except NotFiniteError as error:
+        raise EdgeSamError(f"{picture}: {error}") from error
+    save_overlay(draw_masks(pixels, [record["segmentation"] for record in records]), overlay)
     masks = [
         {
             "segmentation": run_lengths(record["segmentation"]),

@@ -2,12 +2,16 @@
 
 import colorsys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from edge_sam.errors import EdgeSamError
+
+_LONGEST_JPEG_SIDE = 65500
 _TINT = 0.45
 _FOREGROUND, _BACKGROUND, _BOX = (40, 200, 80), (230, 50, 50), (255, 200, 0)
 _HALO = (255, 255, 255)
@@ -45,6 +49,19 @@ def draw_prompts(
     for (x, y), label in zip(points.tolist(), labels.tolist(), strict=True):
         for radius, colour in ((3.5 * width, _HALO), (2.5 * width, _FOREGROUND if label else _BACKGROUND)):
             draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+
+
+def save_overlay(image: Image.Image, path: Path) -> None:
+    """Write a JPEG file; a picture of more than 65500 pixels a side, which JPEG cannot hold, is shrunk in place.
+
+    Raises:
+        EdgeSamError: it cannot be written.
+    """
+    image.thumbnail((_LONGEST_JPEG_SIDE, _LONGEST_JPEG_SIDE))
+    try:
+        image.save(path, quality=90)
+    except OSError as error:
+        raise EdgeSamError(f"{path}: {error.strerror or error}") from error
 
 
 def _line_width(pixels: NDArray[np.uint8]) -> int:

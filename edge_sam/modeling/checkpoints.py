@@ -6,7 +6,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +315,8 @@ def _written_whole(path: Path) -> Iterator[Path]:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise EdgeSamError(f"{path}: could not be written ({' '.join(str(error).split())[:160]})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or could not be made: then that is what is to be told
+            temporary.unlink()
 
 
 def _force_to_disk(path: Path) -> None:

@@ -9,6 +9,7 @@ from pycocotools import mask as mask_utils
 
 from edge_sam.cli import main
 from edge_sam.commands.predict_files import Answer, write_answer
+from edge_sam.errors import EdgeSamError
 from edge_sam.inference.predictor import SamPredictor
 from edge_sam.modeling.sam import Sam
 
@@ -77,6 +78,21 @@ def test_masks_of_an_earlier_answer_do_not_stay(tmp_path):
     kept = {path.name for path in tmp_path.glob("*_mask_*.png")}
     others = {f"{name}_mask_{number}.png" for name in ("photo[1]_mask_1", "photo1") for number in (1, 2, 3)}
     assert kept == {"photo[1]_mask_1.png"} | others
+
+
+def test_a_picture_too_long_for_jpeg_has_its_files(tmp_path):
+    pixels, whole = np.zeros((3, 70000, 3), np.uint8), np.ones((3, 70000), bool)
+    write_answer(answer_of(whole), Path("long.png"), pixels, tmp_path)
+    assert json.loads((tmp_path / "long.json").read_text())["images"][0]["width"] == 70000
+    assert Image.open(tmp_path / "long_overlay.jpg").width == 65500
+
+
+def test_an_overlay_that_cannot_be_written_costs_only_itself(tmp_path):
+    pixels, whole = np.zeros((6, 8, 3), np.uint8), np.ones((6, 8), bool)
+    (tmp_path / "photo_overlay.jpg").mkdir()
+    with pytest.raises(EdgeSamError, match=r"photo_overlay\.jpg: Is a directory"):
+        write_answer(answer_of(whole), Path("photo.jpg"), pixels, tmp_path)
+    assert json.loads((tmp_path / "photo.json").read_text())["annotations"]
 
 
 def test_a_box_over_the_edge_is_cut(model_folder, picture, tmp_path):

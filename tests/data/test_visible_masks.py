@@ -87,6 +87,22 @@ def test_box_is_the_annotations_own_unless_the_view_is_a_crop():
     assert only(annotation, CROP).box().tolist() == [10, 5, 30, 25]
 
 
+@pytest.mark.parametrize("box_end", [0, 1])
+def test_every_view_has_the_box_that_its_own_file_would_have(box_end):
+    """Boxes of SA-1B end at the mask's last pixel, COCO's beyond it."""
+    annotation = rectangle(5, 10, 25, 30)
+    annotation.box_xyxy[:] = [5, 10, 24 + box_end, 29 + box_end]
+    views = {
+        View(0, 0, 80, 60, (48, 64)): [5, 10, 24, 29],
+        View(0, 0, 80, 60, (48, 64), mirrored=True): [55, 10, 74, 29],
+        View(3, 4, 40, 50, (64, 51)): [2, 6, 21, 25],
+        View(3, 4, 40, 50, (64, 51), mirrored=True): [18, 6, 37, 25],
+        View(10, 4, 40, 20, (32, 64)): [0, 6, 14, 19],  # a crop that cuts
+    }
+    for view, (left, top, right, bottom) in views.items():
+        assert only(annotation, view).box().tolist() == [left, top, right + box_end, bottom + box_end]
+
+
 def test_points_are_pixels_of_the_mask_in_view():
     mask = np.random.default_rng(1).random(SIZE) < 0.3
     for mirrored in (False, True):

@@ -57,6 +57,19 @@ def test_a_chain_has_what_the_file_tells_of_its_network_and_defaults_for_the_res
     assert (found.teacher_type, found.image_size, found.upsample_mode, found.seed) == ("rep_vit_m2", 512, "bilinear", 3)
 
 
+def test_a_teacher_that_is_a_link_keeps_its_name_as_in_caches_of_downloads(tmp_path, commands):
+    blob, link = tmp_path / "blobs" / "7cac", tmp_path / "snapshots" / "model.safetensors"
+    for path in (blob, link):
+        path.parent.mkdir()
+    save_state({"a": torch.zeros(1)}, tmp_path / "whole.safetensors", network_settings_note({}))
+    (tmp_path / "whole.safetensors").rename(blob)
+    link.symlink_to(blob)
+    chain = Chain.for_teacher(tmp_path, link, tmp_path / "out")
+    chain.embed()
+    (command,) = commands
+    assert command[command.index("--resume") + 1] == str(link)
+
+
 def config_of(command: list[str]):
     """The run configuration that a command's options describe, read as the scripts read them."""
     position = command.index("--cfg")

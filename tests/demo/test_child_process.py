@@ -26,11 +26,11 @@ time.sleep(60)
 """
 
 
-def send_when_ready(folder, number):
-    """Send this process a signal as soon as the child waits."""
+def send_when_there(file, number):
+    """Send this process a signal as soon as the child has made a file."""
 
     def send():
-        while not (folder / "ready").exists():
+        while not file.exists():
             time.sleep(0.01)
         os.kill(os.getpid(), number)
 
@@ -57,7 +57,7 @@ def test_a_child_works_in_the_folder_and_tells_its_status(tmp_path):
 def test_a_signal_lets_the_child_save_and_leaves_a_line_in_the_journal(tmp_path, number):
     journal = Journal(tmp_path / "steps.jsonl")
     with handled_by(number, signal.SIG_DFL):
-        send_when_ready(tmp_path, number)
+        send_when_there(tmp_path / "ready", number)
         with pytest.raises(SystemExit) as ended, journal.timed("phase 1", "train"):
             run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
         assert signal.getsignal(number) == signal.SIG_DFL
@@ -69,10 +69,21 @@ def test_a_signal_lets_the_child_save_and_leaves_a_line_in_the_journal(tmp_path,
 
 def test_ctrl_c_lets_the_child_save(tmp_path):
     with handled_by(signal.SIGINT, signal.default_int_handler):
-        send_when_ready(tmp_path, signal.SIGINT)
+        send_when_there(tmp_path / "ready", signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             run_child([sys.executable, "-c", SAVES_ON_SIGTERM], tmp_path)
     assert (tmp_path / "saved").exists()
+
+
+def test_a_second_ctrl_c_kills_a_child_that_takes_its_time(tmp_path):
+    patient = SAVES_ON_SIGTERM.replace("time.sleep(0.2)", 'Path("saving").touch(); time.sleep(3)')
+    with handled_by(signal.SIGINT, signal.default_int_handler):
+        send_when_there(tmp_path / "ready", signal.SIGINT)
+        send_when_there(tmp_path / "saving", signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            run_child([sys.executable, "-c", patient], tmp_path)
+    time.sleep(4)  # longer than the child would have taken
+    assert not (tmp_path / "saved").exists()
 
 
 def test_what_is_ignored_stays_ignored(tmp_path):

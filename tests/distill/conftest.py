@@ -1,8 +1,10 @@
 """A workplace as a user has it, small: pictures, a random teacher, its (made-up) embeddings."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +52,12 @@ class Workplace:
         ]  # fmt: skip
 
     def start(self, arguments: list[str], processes: int = 1) -> "subprocess.Popen[str]":
-        """Start ``training/train.py`` as a user would."""
+        """Start ``training/train.py`` as a user would, in a process group of its own, as a terminal does."""
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
         return subprocess.Popen(
             [sys.executable, *(launcher if processes > 1 else []), str(ROOT / "training" / "train.py"), *arguments],
             env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=self.folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
     def train(self, arguments: list[str], processes: int = 1) -> str:
@@ -64,6 +66,14 @@ class Workplace:
         said, _ = process.communicate(timeout=400)
         assert process.returncode == 0, said
         return said
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as in a terminal, here and in children: a job in the background starts with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -66,17 +67,24 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_leaves(workplace, tmp_path):
-    process = workplace.start(workplace.arguments(PHASE_1, tmp_path, "TRAIN.EPOCHS", 50))
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_signal_to_the_whole_group_saves_and_leaves(workplace, tmp_path, interruptible, number, name, processes):
+    often = ("TRAIN.EPOCHS", 200, "DATA.NUM_WORKERS", 1)
+    process = workplace.start(workplace.arguments(PHASE_1, tmp_path, *often), processes)
     folder = tmp_path / PHASE_1 / "default"
     while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").read_text():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, number)
     said, _ = process.communicate(timeout=100)
-    assert process.returncode == 143
-    assert "stopped by SIGTERM" in said
-    assert list(folder.glob("ckpt_*.pth"))
+    if processes == 1:  # the launcher of several has a status of its own
+        assert process.returncode == 128 + number
+    assert f"stopped by {name}; the same command goes on from here" in said
+    assert said.count("Ctrl-C: saving") == (number == signal.SIGINT)
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    last = max(folder.glob("ckpt_*.pth"), key=lambda path: path.stat().st_mtime)
+    assert read_checkpoint(last)["step"] == max(steps)
 
 
 @pytest.mark.slow

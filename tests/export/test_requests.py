@@ -1,11 +1,12 @@
 """What is refused before anything is exported."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from edge_sam.errors import EdgeSamError
-from edge_sam.export import targets
+from edge_sam.export import run, targets
 from edge_sam.export.run import ExportRequest
 from edge_sam.runtime.graphs import GraphDescription
 
@@ -44,6 +45,14 @@ def test_a_file_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(targets.importlib, "import_module", lambda name: SimpleNamespace(write=write))
     with pytest.raises(EdgeSamError, match=r"encoder.pt2: cannot be written \(Permission denied\)"):
         targets.find_target("torch.export").write(None, tmp_path / "encoder.pt2")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that even root cannot write into")
+def test_a_folder_that_cannot_be_written_is_told_before_work_begins(sam, monkeypatch):
+    target = SimpleNamespace(suffix=".pt", write=lambda *graph: pytest.fail("the graph was traced"))
+    monkeypatch.setattr(run, "find_target", lambda name: target)
+    with pytest.raises(EdgeSamError, match="/proc/self: cannot be written"):
+        run.export(sam, ExportRequest("torchscript", Path("/proc/self/model"), GraphDescription(128)), [])
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path):

@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
+from PIL import Image
 
-from edge_sam.inference.overlays import draw_masks, draw_prompts
+from edge_sam.errors import EdgeSamError
+from edge_sam.inference.overlays import draw_masks, draw_prompts, save_overlay
 
 GREY = np.full((60, 80, 3), 100, np.uint8)
 
@@ -23,3 +26,16 @@ def test_prompts_show_where_they_are():
     foreground, background, corner = drawn[20, 20].astype(int), drawn[20, 60].astype(int), drawn[40, 5]
     assert foreground[1] > foreground[0] and background[0] > background[1]
     assert (corner != 100).any() and (drawn[47, 30] == 100).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "written"), [((80, 60), (80, 60)), ((65500, 4), (65500, 4)), ((4, 131000), (2, 65500))]
+)
+def test_what_jpeg_cannot_hold_is_shrunk(tmp_path, size, written):
+    save_overlay(Image.new("RGB", size), tmp_path / "overlay.jpg")
+    assert Image.open(tmp_path / "overlay.jpg").size == written
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(EdgeSamError, match=r"nowhere/overlay\.jpg: No such file"):
+        save_overlay(Image.new("RGB", (4, 4)), tmp_path / "nowhere" / "overlay.jpg")

@@ -86,6 +86,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert read_state(path)["a"].item() == 0
 
 
+def test_a_folder_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "model.pth", tmp_path / "file" / "deeper" / "model.safetensors"):
+        with pytest.raises(EdgeSamError, match=r"model\.\w+: could not be written \(.*file"):
+            save_state({"a": torch.zeros(1)}, path)
+
+
 def test_a_missing_official_file_says_how_to_get_it(tmp_path):
     with pytest.raises(EdgeSamError, match=r"`edgesam download sam_vit_h` puts it at weights/sam_vit_h_4b8939\.pth"):
         read_state(tmp_path / "sam_vit_h_4b8939.pth")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measurement import HEADER, Measurement, median_seconds
 from edge_sam.arguments import run_command
@@ -69,10 +70,23 @@ def _encoder(sam: Sam, repeats: int) -> Iterator[Measurement]:
         for name, form in forms.items():
             what = f"encode a picture, {name}, {sam.image_size} px"
             yield Measurement(what, 1000 * median_seconds(form, repeats), "ms", "unfolded, eager", baseline)
+        product = 1000 * median_seconds(_one_product(lean, images), repeats)
+        what = f"one matrix product of as many multiplications, {sam.image_size} px"
+        yield Measurement(what, product, "ms", "unfolded, eager", baseline)
 
 
 def _torch_encoder(encoder: torch.nn.Module, images: torch.Tensor) -> Callable[[], object]:
     return lambda: encoder(images)
+
+
+def _one_product(encoder: torch.nn.Module, images: torch.Tensor) -> Callable[[], object]:
+    """Return a matrix product of as many multiplications as an encoder's: what the machine cannot be much faster at."""
+    with FlopCounterMode(display=False) as counter:
+        encoder(images)
+    side = 1024
+    rows = torch.randn(max(1, counter.get_total_flops() // (2 * side * side)), side)
+    columns = torch.randn(side, side)
+    return lambda: rows @ columns
 
 
 def _onnx_encoders(sam: Sam, folder: Path) -> dict[str, Callable[[], object]]:

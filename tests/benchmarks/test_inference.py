@@ -13,11 +13,12 @@ def test_each_decoder_is_compared_with_the_repeated_image(monkeypatch):
     rows = list(inference.measure(inference.Sizes(image_size=64, repeats=1, prompts=(1, 3))))
     assert [row.what.split(",")[0] for row in rows] == [
         *2 * ["encode a picture"],
+        "one matrix product of as many multiplications",
         *3 * ["decode 1 point"],
         *3 * ["decode 3 points"],
     ]
     assert all(row.value > 0 and row.baseline_value > 0 for row in rows)
-    assert len({row.baseline_value for row in rows[2:5]}) == 1  # one baseline for the three
+    assert len({row.baseline_value for row in rows[3:6]}) == 1  # one baseline for the three
     assert rows[0].row().startswith("| encode a picture, folded, 64 px |")
 
 

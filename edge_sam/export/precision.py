@@ -16,7 +16,7 @@ class Precision:
     Attributes:
         quantization: ``int8``: an encoder's convolutions in 8 bits, calibrated; a decoder's large weights in 8 bits.
             ``fp16``: half precision. None: float32.
-        samples: inputs of the graph, by name, whose activations set the ranges of ``int8``.
+        samples: inputs of the graph, by name, whose activations set the ranges of ``int8`` or choose what stays out.
     """
 
     quantization: Quantization | None = None

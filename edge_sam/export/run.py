@@ -147,7 +147,7 @@ def export(
     pair: dict[Part, DescribedGraph] = {"encoder": reference.encoder, "decoder": reference.decoder}
     files: dict[Part, Path] = {}
     programs: dict[Part, dict[str, Any]] = {}
-    samples = _encoder_samples(request, calibration)
+    samples = _encoder_samples(request, calibration[: target.most_samples])
     notes = _origin(request, len(pictures), len(samples))
     for part in request.parts:
         graph = (encoder_graph if part == "encoder" else decoder_graph)(sam, request.description)

@@ -7,6 +7,7 @@ without: ``points_3``, ``box_5``. They share their weights.
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import litert_torch
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from edge_sam.errors import EdgeSamError
 from edge_sam.export.graphs import DecoderGraph, EncoderGraph, ExportedGraph, example_inputs, without_interpolation
+from edge_sam.export.litert_quantization import halve, quantize_decoder, quantize_encoder
 from edge_sam.export.precision import Notes, Precision
 from edge_sam.runtime.graphs import TOP_LEFT_LABEL, Array, DescribedGraph, GraphDescription
 
@@ -23,14 +25,31 @@ MOST_POINTS = 8
 
 
 def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
-    """Write a graph; bicubic interpolation in it becomes matrices. There is float32 alone, and nothing to note.
+    """Write a graph; bicubic interpolation in it becomes matrices. ``fp16`` halves the stored weights alone.
+
+    Returns:
+        For an encoder whose convolutions are of 8 bits: ``calibrated_on``, and ``float32_layers``, the dense ones that
+        are left as they were.
 
     Raises:
         EdgeSamError: a graph that resizes pictures or masks, or one that litert-torch cannot convert.
     """
-    assert precision.quantization is None
     if graph.description.preprocess or graph.description.postprocess:
         raise EdgeSamError("litert takes neither preprocessing nor postprocessing: leave them out")
+    model, notes = _convert(graph, path.name), Notes()
+    if precision.quantization == "fp16":
+        model = halve(model)
+    elif precision.quantization == "int8" and isinstance(graph, EncoderGraph):
+        model, kept = quantize_encoder(model, precision.samples)
+        if kept is not None:
+            notes = {"calibrated_on": precision.sample_origin, "float32_layers": kept}
+    elif precision.quantization == "int8":
+        model = quantize_decoder(model)
+    path.write_bytes(model)
+    return notes
+
+
+def _convert(graph: ExportedGraph, file_name: str) -> bytes:
     converter = litert_torch
     for name, module, inputs in _signatures(graph):
         converter = converter.signature(name, module.eval(), sample_kwargs=inputs)
@@ -39,9 +58,8 @@ def write(graph: ExportedGraph, path: Path, precision: Precision) -> Notes:
     except Exception as error:  # the converter's exceptions have no public common class
         packages = ", ".join(f"{name} {version(name)}" for name in ("litert-torch", "torch"))
         reason = " ".join(str(error).split())[:160]
-        raise EdgeSamError(f"{path.name}: {packages} cannot convert this graph ({reason})") from error
-    model.export(str(path))
-    return {}
+        raise EdgeSamError(f"{file_name}: {packages} cannot convert this graph ({reason})") from error
+    return cast(bytes, model.model_content())
 
 
 def _signatures(graph: ExportedGraph) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:

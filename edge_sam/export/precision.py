@@ -16,8 +16,8 @@ class Precision:
     Attributes:
         quantization: ``int8``: an encoder's convolutions in 8 bits, calibrated, or the weights of its linear layers; a
             decoder's large weights in 8 bits. ``fp16``: half precision. None: float32.
-        samples: inputs of the graph, by name, whose activations set the ranges of ``int8``.
-        sample_origin: how many they are and of what, for the comparison of a graph that they set ranges of.
+        samples: inputs of the graph, by name, whose activations set the ranges of ``int8``, or choose what stays out.
+        sample_origin: how many they are and of what, for the comparison of a graph that they were used for.
     """
 
     quantization: Quantization | None = None

@@ -16,7 +16,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from edge_sam.export.sensitivity import most_damaged, rounding_damage
+from edge_sam.export.damage import most_damaged
+from edge_sam.export.sensitivity import rounding_damage
 from edge_sam.export.smoothing import largest_inputs, smooth
 from edge_sam.runtime.graphs import Array
 

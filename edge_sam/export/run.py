@@ -146,7 +146,8 @@ def export(
     pair: dict[Part, DescribedGraph] = {"encoder": reference.encoder, "decoder": reference.decoder}
     files: dict[Part, Path] = {}
     programs: dict[Part, dict[str, Any]] = {}
-    precisions = {part: _precision(request, part, calibration) for part in request.parts}
+    looked_at = calibration[: target.most_samples]
+    precisions = {part: _precision(request, part, looked_at) for part in request.parts}
     notes = _origin(request, len(pictures))
     for part in request.parts:
         graph = (encoder_graph if part == "encoder" else decoder_graph)(sam, request.description)

@@ -45,17 +45,6 @@ def rounding_damage(
     return {name: error / total for name, error in errors.items()}
 
 
-def most_damaged(damage: Mapping[str, float], share: float) -> list[str]:
-    """Return as few convolutions as are needed for those left to make at most ``share`` of all the damage.
-
-    Errors of different layers are taken to be independent, so that their squares add up.
-    """
-    by_damage = sorted(damage, key=lambda name: -damage[name])
-    bar = share * sum(damage.values())
-    rest = np.cumsum([damage[name] for name in reversed(by_damage)])  # of the least damaged 1, 2, ...
-    return by_damage[: len(by_damage) - int(np.searchsorted(rest, bar, side="right"))]
-
-
 def _with_switches(model: onnx.ModelProto, convolutions: Sequence[str]) -> onnx.ModelProto:
     switched = onnx.ModelProto()
     switched.CopyFrom(model)

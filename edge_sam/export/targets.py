@@ -23,6 +23,7 @@ class Target:
         module: under ``edge_sam.export``, with ``write`` and ``read``.
         packages: that it imports; the extra of the same name brings them.
         quantizations: what it can be written in beside float32.
+        most_samples: calibration pictures that its ``int8`` looks at, at most; None: all.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     module: str
     packages: tuple[str, ...] = ()
     quantizations: tuple[Quantization, ...] = ()
+    most_samples: int | None = None
 
     def write(self, graph: ExportedGraph, path: Path, precision: Precision = FLOAT32) -> Notes:
         """Write a graph as a file; return what a comparison should say of it.
@@ -71,13 +73,14 @@ class Target:
 
 
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
+_LITERT = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 _TARGETS = {
     target.name: target
     for target in (
         Target("onnx", ".onnx", "onnxruntime", "onnx", _ONNX, ("int8", "fp16")),
         Target("openvino", ".xml", "openvino", "openvino", (*_ONNX, "openvino"), ("int8", "fp16")),
         Target("coreml", ".mlpackage", None, "coreml", ("coremltools",), ("fp16",)),
-        Target("litert", ".tflite", "litert", "litert", ("litert_torch", "ai_edge_litert")),
+        Target("litert", ".tflite", "litert", "litert", _LITERT, ("int8", "fp16"), most_samples=3),
         Target("torch.export", ".pt2", "torch.export", "torch_export"),
         Target("torchscript", ".torchscript", "torchscript", "torchscript"),
     )

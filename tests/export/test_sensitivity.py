@@ -4,7 +4,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_sam.export.sensitivity import most_damaged, rounding_damage
+from edge_sam.export.damage import most_damaged
+from edge_sam.export.sensitivity import rounding_damage
 
 
 @pytest.fixture(scope="module")

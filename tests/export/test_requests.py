@@ -49,7 +49,7 @@ def test_a_file_that_cannot_be_written_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that even root cannot write into")
 def test_a_folder_that_cannot_be_written_is_told_before_work_begins(sam, monkeypatch):
-    target = SimpleNamespace(suffix=".pt", write=lambda *graph: pytest.fail("the graph was traced"))
+    target = SimpleNamespace(suffix=".pt", most_samples=None, write=lambda *graph: pytest.fail("the graph was traced"))
     monkeypatch.setattr(run, "find_target", lambda name: target)
     with pytest.raises(EdgeSamError, match="/proc/self: cannot be written"):
         run.export(sam, ExportRequest("torchscript", Path("/proc/self/model"), GraphDescription(128)), [])

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class ImageDecoder:
     """Decodes prompts of one image.
 
-    Several prompts without masks are decoded together by :attr:`shared`, in a fraction of the time and with the same
-    numbers but for rounding. A single prompt, for which its preparation does not pay, prompts with masks, and all where
-    gradients or reduced precision are wanted are left to :class:`edge_sam.modeling.mask_decoder.MaskDecoder`.
+    Several prompts without masks are decoded together by :attr:`shared`, with the same numbers but for rounding. Its
+    preparation pays from 3 prompts on at 1024 px, which then take down to a quarter of the time, and from 8 on at
+    256 px; for fewer it costs some milliseconds, once. A single prompt, prompts with masks, and all where gradients or
+    reduced precision are wanted are left to :class:`edge_sam.modeling.mask_decoder.MaskDecoder`.
 
     Args:
         sam: its prompt encoder and mask decoder.
